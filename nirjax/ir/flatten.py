@@ -1,0 +1,52 @@
+"""`nirjax.flatten`: a nested graph as one without subgraphs, with the same behaviour."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+
+from nirjax.ir.graph import Edge, NIRGraph
+from nirjax.ir.inline import inline, port_kind
+from nirjax.ir.nodes import NIRNode, Scale
+
+
+def flatten(graph: NIRGraph) -> NIRGraph:
+    """The graph with its subgraphs laid out at the top level, nodes named by their paths ("sub.lif").
+
+    A subgraph's port is an identity. One with one way in at least and exactly one way out is left out, its edges
+    joined. Any other stays, as a Scale by 1: leaving it out could change which edges of a cycle are fed back, or make
+    two edges into one. Metadata of subgraphs and of their ports is not kept; that of the graph and of nodes is.
+
+    Raises:
+        GraphError: nesting too deep, edges into an Input or out of an Output.
+    """
+    flat = inline(graph)
+    edges = list(flat.edges)
+    nodes: dict[str, NIRNode] = dict(flat.nodes)
+    for name in flat.nodes:
+        if port_kind(flat, name) != "inner":
+            continue
+        joined = _without(edges, name)
+        if joined is None:
+            nodes[name] = Scale(np.array(1, np.float32))
+        else:
+            edges = joined
+            del nodes[name]
+    return NIRGraph(nodes, tuple(edges), metadata=graph.metadata)
+
+
+def _without(edges: list[Edge], port: str) -> list[Edge] | None:
+    """The edges with those into `port` led on to where it leads, or None if that could change what the graph does."""
+    ways: dict[str, list[str]] = defaultdict(list)
+    for source, destination in edges:
+        ways[source].append(destination)
+    after = ways[port]
+    if len(after) != 1 or after[0] == port:
+        return None
+    sources = [source for source, destination in edges if destination == port]
+    if not sources or any(after[0] in ways[source] for source in sources):
+        return None
+    return [
+        (source, after[0] if destination == port else destination) for source, destination in edges if source != port
+    ]

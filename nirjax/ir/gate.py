@@ -1,0 +1,316 @@
+"""The gate: what of an HDF5 file may be looked at, decided for every object before any of its data is read.
+
+A `.nir` file may come from a stranger, and HDF5 can name other files (external links, external storage, virtual
+datasets), call for plug-ins (filters), claim sizes that it does not have, and hold itself. Every object of a file is
+opened here. Only h5py's low-level interface is used: the high-level one follows links.
+
+Source: the HDF5 file format specification, version 3.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from os.path import commonprefix
+from typing import Any
+
+import numpy as np
+from h5py import h5, h5d, h5f, h5g, h5l, h5o, h5p, h5s
+
+from nirjax.errors import FileError, GraphError, ParameterError, quoted
+from nirjax.ir.link_names import hidden_name
+from nirjax.ir.places import Slot, Where, decoded, hdf5, kind_of
+from nirjax.ir.storage import check_storage, chunks, element_of, shape_of, word_bytes
+
+LEAST_BYTES = 256 * 2**20
+BYTES_PER_FILE_BYTE = 64
+LONGEST_WORD = 1024
+_REFERENCE = 16
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a file may ask for.
+
+    Attributes:
+        bytes: declared sizes of everything that is to be read, added up over the file.
+        groups: groups visited; a group that is reached twice counts twice.
+        chunks: pieces of one dataset.
+    """
+
+    bytes: int
+    groups: int
+    chunks: int
+
+    @staticmethod
+    def of(file_size: int, max_bytes: int | None = None) -> Limits:
+        """Limits for a file of this size: in an honest file each group and each chunk takes some bytes."""
+        return Limits(
+            bytes=max(LEAST_BYTES, BYTES_PER_FILE_BYTE * file_size) if max_bytes is None else max_bytes,
+            groups=1000 + file_size // 64,
+            chunks=1000 + file_size // 8,
+        )
+
+
+@dataclass
+class Gate:
+    """An open file, its limits, and what has been asked of it so far."""
+
+    file: Any
+    limits: Limits
+    declared: int = 0
+    groups: int = 0
+    seen: dict[int, Slot] = field(default_factory=dict)
+
+    @staticmethod
+    def open_file(path: bytes, limits: Limits) -> Gate:
+        """Open a file for reading; raises FileError where HDF5 finds no sound file of its own."""
+        access = h5p.create(h5p.FILE_ACCESS)
+        access.set_file_locking(True, True)
+        with hdf5(Where(None)):
+            return Gate(h5f.open(path, h5f.ACC_RDONLY, fapl=access), limits)
+
+    # ------------------------------------------------------------------------------------------------- groups
+
+    def links(self, group: Any, where: Where, *, of_nodes: bool = False) -> dict[str, int]:
+        """Names in a group to the addresses of what they lead to, in creation order where the file keeps one.
+
+        Args:
+            group: the open group.
+            where: the node whose group this is, with a field where it lies below one.
+            of_nodes: the names are nodes of the graph `where`.
+
+        Raises:
+            FileError: a link that is not a hard link (it might lead out of the file).
+            GraphError: a name that HDF5 cannot look up: empty, ".", with "/" or NUL, not UTF-8, or there twice.
+        """
+        found: list[tuple[bytes, int, int]] = []
+        with hdf5(where):
+            ordered = group.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED
+            order = h5.INDEX_CRT_ORDER if ordered else h5.INDEX_NAME
+            group.links.iterate(lambda name, info: found.append((name, info.type, info.u)), info=True, idx_type=order)
+            hidden = self._hidden_name(group) if of_nodes else None
+        result: dict[str, int] = {}
+        for raw, kind, address in found:
+            name = _name(raw, where, of_nodes)
+            if name in result or raw == hidden:
+                raise _name_error("the name is there twice, or holds a NUL", raw, name, where, of_nodes)
+            if kind != h5l.TYPE_HARD:
+                raise _link_error(kind, _place(name, where, of_nodes))
+            result[name] = address
+        return result
+
+    def link(self, group: Any, name: str, where: Where) -> int | None:
+        """Address behind one link of a group, None where there is none; raises FileError unless it is a hard link."""
+        with hdf5(where):
+            if not group.links.exists(name.encode()):
+                return None
+            info = group.links.get_info(name.encode())
+            if info.type != h5l.TYPE_HARD:
+                raise _link_error(info.type, where)
+            return int(info.u)
+
+    def root(self) -> Any:
+        """The file's root group."""
+        with hdf5(Where(None)):
+            return h5g.open(self.file, b"/")
+
+    def open(self, parent: Any, name: str, where: Where) -> Any:
+        """The object behind a hard link that `links` gave."""
+        with hdf5(where):
+            return h5o.open(parent, name.encode())
+
+    def is_group(self, parent: Any, name: str, where: Where) -> bool:
+        """Does a hard link lead to a group?"""
+        return isinstance(self.open(parent, name, where), h5g.GroupID)
+
+    def group(self, parent: Any, name: str, where: Where) -> Any:
+        """A group behind a hard link; counts it.
+
+        Raises:
+            GraphError: it is not a group.
+            FileError: more groups than the file can hold without holding some many times over.
+        """
+        found = self.open(parent, name, where)
+        if not isinstance(found, h5g.GroupID):
+            raise GraphError(
+                "not a group", node=where.node, field=where.field, found=kind_of(found), expected="a group"
+            )
+        self.groups += 1
+        if self.groups > self.limits.groups:
+            raise FileError(
+                "hard links make more groups than a file of this size holds",
+                node=where.node,
+                field=where.field,
+                found=f"over {self.limits.groups} groups{_repeated(parent)}",
+            )
+        return found
+
+    def _hidden_name(self, group: Any) -> bytes | None:
+        base = self.file.get_create_plist().get_userblock()
+        return hidden_name(int(self.file.get_vfd_handle()), base, h5o.get_info(group).addr)
+
+    # ----------------------------------------------------------------------------------------------- datasets
+
+    def slot(self, group: Any, name: str, address: int, path: bytes, where: Where, *, metadata: bool = False) -> Slot:
+        """Check a dataset without reading it: storage, filters, element type, size.
+
+        Raises:
+            FileError: storage outside the file, a virtual dataset, an unknown filter, or too large.
+            ParameterError: not a dataset, no data, or elements of a type that NIR does not have.
+        """
+        if address in self.seen:
+            slot = self.seen[address]
+            self._count(slot.nbytes, where)
+            return dataclasses.replace(slot, where=where)
+        found = self.open(group, name, where)
+        if not isinstance(found, h5d.DatasetID):
+            raise ParameterError(
+                "not a dataset", node=where.node, field=where.field, found=kind_of(found), expected="a dataset"
+            )
+        with hdf5(where):
+            plist = found.get_create_plist()
+            check_storage(plist, where)
+            shape = shape_of(found, where)
+            dtype = element_of(found, where, metadata)
+            nbytes = math.prod(shape) * (_REFERENCE if dtype is None else dtype.itemsize)
+            self._count(nbytes, where)
+            chunk_rows = self._check_chunks(plist, shape, dtype, where)
+            if dtype is None and nbytes:
+                nbytes = word_bytes(self.file, found, plist, where)
+                self._count(nbytes, where)
+        slot = Slot(path, where, dtype, shape, nbytes, chunk_rows)
+        self.seen[address] = slot
+        return slot
+
+    def word(self, slot: Slot) -> str:
+        """Read a dataset that is one word (a type, a version).
+
+        Raises:
+            ParameterError: anything but a single string in UTF-8.
+            FileError: a string that is too long for a word.
+        """
+        place = {"node": slot.where.node, "field": slot.where.field}
+        if not slot.is_words or slot.shape != ():
+            kind = "strings" if slot.is_words else f"dtype {slot.dtype}"
+            raise ParameterError("not a string", found=f"{kind} of shape {slot.shape}", expected="one string", **place)
+        if slot.nbytes > LONGEST_WORD:
+            most = f"at most {LONGEST_WORD}"
+            raise FileError("too long a string", found=f"{slot.nbytes} bytes", expected=most, **place)
+        return decoded(bytes(self.read(slot)[()]), slot.where)
+
+    def _count(self, nbytes: int, where: Where) -> None:
+        self.declared += nbytes
+        if self.declared > self.limits.bytes:
+            raise FileError(
+                "the file declares more data than it may",
+                node=where.node,
+                field=where.field,
+                found=f"{self.declared} bytes up to here",
+                expected=f"at most {self.limits.bytes}",
+                hint="If the file is meant to be so large, give nirjax.read a larger max_bytes.",
+            )
+
+    def _check_chunks(self, plist: Any, shape: tuple[int, ...], dtype: np.dtype | None, where: Where) -> int:
+        found = chunks(plist, shape)
+        if found is None:
+            return 1
+        count, chunk = found
+        if (
+            count > self.limits.chunks
+            or math.prod(chunk) * (dtype.itemsize if dtype else _REFERENCE) > self.limits.bytes
+        ):
+            raise FileError(
+                "cut into more chunks, or larger ones, than a file of this size has",
+                node=where.node,
+                field=where.field,
+                found=f"{count} chunks of {chunk}",
+                expected=f"at most {self.limits.chunks}",
+            )
+        return chunk[0] if chunk else 1
+
+    # -------------------------------------------------------------------------------------------------- values
+
+    def read(self, slot: Slot) -> np.ndarray:
+        """The values of a dataset that has passed; words of any length as an object array of bytes.
+
+        Raises:
+            FileError: the data is damaged.
+        """
+        array = np.empty(slot.shape, dtype=_WORDS if slot.dtype is None else slot.dtype)
+        with hdf5(slot.where):
+            if array.size:
+                dataset = h5d.open(self.file, slot.path)
+                dataset.read(h5s.ALL, h5s.ALL, array, _in_memory(dataset, slot))
+        return array
+
+    def read_rows(self, slot: Slot, at_once: int) -> Iterator[np.ndarray]:
+        """The values, some rows of the first axis at a time, about `at_once` bytes each; raises as `read`."""
+        if slot.dtype is None or not slot.shape or slot.nbytes <= at_once:
+            yield self.read(slot)
+            return
+        rows = max(1, at_once // max(1, slot.nbytes // slot.shape[0]))
+        rows = -(-rows // slot.chunk_rows) * slot.chunk_rows
+        with hdf5(slot.where):
+            dataset = h5d.open(self.file, slot.path)
+            for start in range(0, slot.shape[0], rows):
+                part = (min(rows, slot.shape[0] - start), *slot.shape[1:])
+                space = dataset.get_space()
+                space.select_hyperslab((start, *(0,) * (len(part) - 1)), part)
+                array = np.empty(part, dtype=slot.dtype)
+                dataset.read(h5s.create_simple(part), space, array, _in_memory(dataset, slot))
+                yield array
+
+
+_WORDS = np.dtype("O", metadata={"vlen": bytes})
+
+
+def _in_memory(dataset: Any, slot: Slot) -> Any:
+    """The type to read as: fixed strings as they are (HDF5 converts no character sets), the rest as NumPy's."""
+    return dataset.get_type() if slot.dtype is not None and slot.dtype.kind == "S" else None
+
+
+def _name(raw: bytes, where: Where, of_nodes: bool) -> str:
+    try:
+        name = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        shown = raw.decode("utf-8", "backslashreplace")
+        raise _name_error("the name is not UTF-8", raw, shown, where, of_nodes) from None
+    if name in ("", ".") or "/" in name:
+        raise _name_error("HDF5 cannot look up such a name", raw, name, where, of_nodes)
+    return name
+
+
+def _place(name: str, where: Where, of_nodes: bool) -> Where:
+    """Where errors about a link say it is: a node of its own, a field of a node, or inside a field."""
+    if of_nodes:
+        return Where(f"{where.node}.{name}" if where.node else name)
+    return where if where.field else where.at(name)
+
+
+def _name_error(message: str, raw: bytes, name: str, where: Where, of_nodes: bool) -> GraphError:
+    node = _place(name, where, True).node if of_nodes and name else where.node
+    return GraphError(message, node=node, field="nodes" if of_nodes else where.field, found=f"the name {quoted(raw)}")
+
+
+def _link_error(kind: int, where: Where) -> FileError:
+    return FileError(
+        "links are not followed",
+        node=where.node,
+        field=where.field,
+        found="a soft link" if kind == h5l.TYPE_SOFT else "an external link",
+        expected="the data itself",
+        hint="Store the data in the file itself.",
+    )
+
+
+def _repeated(parent: Any) -> str:
+    """Words for hard links of one group that lead to the same place, if there are any."""
+    addresses: dict[int, list[str]] = {}
+    parent.links.iterate(
+        lambda name, info: addresses.setdefault(info.u, []).append(name.decode("utf-8", "replace")), info=True
+    )
+    names = max(addresses.values(), key=len, default=[])
+    return f", {len(names)} links {quoted(commonprefix(names))}* to one of them" if len(names) > 1 else ""

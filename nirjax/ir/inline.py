@@ -1,0 +1,90 @@
+"""A nested graph laid out flat: every node under its full path, every edge between two nodes.
+
+Ports of subgraphs stay as nodes (an Input or Output that is not at the top is an identity), so that a path says
+where a node lies and nothing about cycles changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from nirjax.errors import GraphError
+from nirjax.ir.graph import DEEPEST, Edge, NIRGraph, depth_of
+from nirjax.ir.nodes import Input, NIRNode, Output
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FlatGraph:
+    """All nodes of a nested graph at one level.
+
+    Attributes:
+        nodes: dotted path to node, outer before inner, in file order; subgraphs themselves do not appear.
+        edges: pairs of dotted paths, each once, in file order.
+        inputs, outputs: names of the top level's Input and Output nodes, in file order.
+        paths: dotted path to the tuple of names that leads to the node.
+    """
+
+    nodes: dict[str, NIRNode]
+    edges: tuple[Edge, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    paths: dict[str, Path]
+
+
+def inline(graph: NIRGraph) -> FlatGraph:
+    """Lay a graph out flat.
+
+    Raises:
+        GraphError: subgraphs nested deeper than `DEEPEST`; an edge into an Input or out of an Output.
+    """
+    if depth_of(graph) > DEEPEST:
+        raise GraphError("subgraphs are nested too deep", node="", found=depth_of(graph), expected=f"at most {DEEPEST}")
+    names = _dotted(graph)
+    nodes = {names[path]: node for path, node in _walk(graph, ()) if not isinstance(node, NIRGraph)}
+    edges = tuple(dict.fromkeys((names[a], names[b]) for a, b in _edges(graph, ())))
+    inputs, outputs = (tuple(names[(name,)] for name in ports) for ports in (graph.inputs, graph.outputs))
+    for source, destination in edges:
+        if destination in inputs:
+            raise GraphError("an edge enters an Input", node=destination, field="edges", found=(source, destination))
+        if source in outputs:
+            raise GraphError("an edge leaves an Output", node=source, field="edges", found=(source, destination))
+    return FlatGraph(nodes, edges, inputs, outputs, {name: path for path, name in names.items() if name in nodes})
+
+
+def _walk(graph: NIRGraph, above: Path) -> Iterator[tuple[Path, NIRNode]]:
+    for name, node in graph.nodes.items():
+        yield (*above, name), node
+        if isinstance(node, NIRGraph):
+            yield from _walk(node, (*above, name))
+
+
+def _edges(graph: NIRGraph, above: Path) -> Iterator[tuple[Path, Path]]:
+    for edge in graph.edges:
+        yield (*above, *graph.source(edge)), (*above, *graph.destination(edge))
+    for name, node in graph.nodes.items():
+        if isinstance(node, NIRGraph):
+            yield from _edges(node, (*above, name))
+
+
+def _dotted(graph: NIRGraph) -> dict[Path, str]:
+    """A unique dotted name for each path; where two would be the same, the shallower node has it (an exact name
+    wins over a path) and the deeper one is written with slashes."""
+    names: dict[Path, str] = {}
+    taken: set[str] = set()
+    for path in sorted((path for path, _ in _walk(graph, ())), key=len):
+        name = ".".join(path)
+        while name in taken:
+            name = "/".join(path) if name == ".".join(path) else f"{name}/"
+        names[path] = name
+        taken.add(name)
+    return names
+
+
+def port_kind(flat: FlatGraph, name: str) -> str | None:
+    """ "input" or "output" for a port of the whole graph, "inner" for a subgraph's port, None for any other node."""
+    if not isinstance(flat.nodes[name], Input | Output):
+        return None
+    return "input" if name in flat.inputs else "output" if name in flat.outputs else "inner"

@@ -1,0 +1,79 @@
+"""Places in a file, as the reader's parts hand them to each other and as errors name them. Needs h5py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from h5py import h5d, h5g
+
+from nirjax.errors import FileError, NIRError, ParameterError, quoted
+
+
+@dataclass(frozen=True)
+class Where:
+    """A place in the graph: a node's path, and a field of it."""
+
+    node: str | None
+    field: str | None = None
+
+    def at(self, field: str) -> Where:
+        return Where(self.node, field)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A dataset that has passed the gate and has not been read yet.
+
+    Attributes:
+        path: where it lies in the file.
+        where: where it lies in the graph.
+        dtype: of its elements; None for words of any length.
+        nbytes: what its values take.
+        chunk_rows: rows that one chunk covers; 1 where it is not chunked.
+    """
+
+    path: bytes
+    where: Where
+    dtype: np.dtype | None
+    shape: tuple[int, ...]
+    nbytes: int
+    chunk_rows: int = 1
+
+    @property
+    def is_words(self) -> bool:
+        return self.dtype is None or self.dtype.kind == "S"
+
+
+def kind_of(found: Any) -> str:
+    """What an open HDF5 object is, in words."""
+    if isinstance(found, h5g.GroupID):
+        return "a group"
+    return "a dataset" if isinstance(found, h5d.DatasetID) else "a committed datatype"
+
+
+def decoded(data: bytes, where: Where) -> str:
+    """Text of bytes; raises ParameterError where it is not UTF-8."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ParameterError(
+            "the string is not UTF-8", node=where.node, field=where.field, found=quoted(data)
+        ) from None
+
+
+@contextmanager
+def hdf5(where: Where) -> Iterator[None]:
+    """Whatever HDF5 or h5py raises inside becomes a FileError that says where."""
+    try:
+        yield
+    except NIRError:
+        raise
+    except MemoryError:
+        raise FileError("there is not enough memory for it", node=where.node, field=where.field) from None
+    except Exception as error:
+        text = str(error).strip("'\"") or type(error).__name__
+        raise FileError("HDF5 cannot read it", node=where.node, field=where.field, found=quoted(text)) from None

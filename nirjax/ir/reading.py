@@ -1,0 +1,318 @@
+"""From an open HDF5 file to plain data: the walk over a graph's groups, everything through the gate.
+
+The walk checks the whole file and reads nothing but types and the version; `fill` then reads what the walk has found.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from h5py import h5a, h5g, h5s, h5t
+
+from nirjax.errors import FileError, GraphError, ParameterError, UnknownNodeError, quoted
+from nirjax.ir.gate import Gate, Limits
+from nirjax.ir.places import Slot, Where, decoded, hdf5, kind_of
+from nirjax.ir.raw import DEEPEST, Edge, Notice, RawFile, RawNode
+
+DIGEST = "nirjax.digest"
+"""Name of the root group's attribute that holds the content's digest."""
+
+FieldTable = Mapping[str, tuple[str, ...]]
+"""Node types to the names under which files keep their fields."""
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """A graph whose datasets have passed the gate and are not read yet: `RawNode`s with `Slot`s for arrays."""
+
+    file: RawFile
+    slots: tuple[Slot, ...]
+
+
+def sketch(gate: Gate, table: FieldTable) -> Sketch:
+    """Walk a whole file.
+
+    Args:
+        gate: the open file.
+        table: the node types that are known. The graph itself needs no entry.
+
+    Raises:
+        FileError, GraphError, UnknownNodeError, ParameterError: naming node and field, not yet the file.
+    """
+    walk = _Walk(gate, table)
+    root = gate.root()
+    version = walk.version(root)
+    node = walk.root_node(root)
+    file = RawFile(node, version, walk.digest(root), tuple(walk.notices))
+    return Sketch(file, tuple(_slots(node)))
+
+
+def read_trusted(path: bytes, table: FieldTable, limits: Limits) -> RawFile:
+    """The content of a file, read in this process; raises as `sketch`, and FileError for damaged data."""
+    gate = Gate.open_file(path, limits)
+    found = sketch(gate, table)
+    arrays: dict[bytes, np.ndarray] = {}
+
+    def load(slot: Slot) -> np.ndarray:
+        if slot.path not in arrays:
+            arrays[slot.path] = gate.read(slot)
+        return arrays[slot.path]
+
+    return filled(found.file, load)
+
+
+def filled(file: RawFile, load: Callable[[Slot], np.ndarray]) -> RawFile:
+    """The file with every slot replaced by what `load` gives for it: arrays, words decoded, edges as pairs of names."""
+    return replace(file, node=_filled(file.node, load))
+
+
+def _filled(node: RawNode, load: Callable[[Slot], np.ndarray]) -> RawNode:
+    return RawNode(
+        type=node.type,
+        fields={name: _value(slot, load) for name, slot in node.fields.items()},
+        metadata=_filled_mapping(node.metadata, load),
+        nodes=None if node.nodes is None else {name: _filled(inner, load) for name, inner in node.nodes.items()},
+        edges=None if node.edges is None else _pairs(node.edges, load),
+    )
+
+
+def _filled_mapping(mapping: Mapping[str, Any], load: Callable[[Slot], np.ndarray]) -> dict[str, Any]:
+    return {
+        name: _filled_mapping(value, load) if isinstance(value, Mapping) else _number(_value(value, load))
+        for name, value in mapping.items()
+    }
+
+
+def _value(slot: Slot, load: Callable[[Slot], np.ndarray]) -> Any:
+    array = load(slot)
+    return decoded(bytes(array[()]), slot.where) if slot.is_words and slot.shape == () else array
+
+
+def _number(value: Any) -> Any:
+    """A 0-d array as a NumPy number, which is what the reference package has in metadata."""
+    return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+
+
+def _pairs(edges: Any, load: Callable[[Slot], np.ndarray]) -> tuple[Edge, ...]:
+    if not isinstance(edges, Slot):
+        return tuple(edges)
+    names: dict[bytes, str] = {}
+
+    def name(data: bytes) -> str:
+        if data not in names:
+            names[data] = decoded(data, edges.where)
+        return names[data]
+
+    return tuple((name(a), name(b)) for a, b in load(edges).tolist())
+
+
+def _slots(node: RawNode) -> Iterator[Slot]:
+    yield from node.fields.values()
+    yield from _mapping_slots(node.metadata)
+    if isinstance(node.edges, Slot):
+        yield node.edges
+    for inner in (node.nodes or {}).values():
+        yield from _slots(inner)
+
+
+def _mapping_slots(mapping: Mapping[str, Any]) -> Iterator[Slot]:
+    for value in mapping.values():
+        if isinstance(value, Mapping):
+            yield from _mapping_slots(value)
+        else:
+            yield value
+
+
+@dataclass
+class _Walk:
+    gate: Gate
+    table: FieldTable
+    notices: list[Notice] = field(default_factory=list)
+    words: dict[bytes, str] = field(default_factory=dict)
+
+    def notice(self, message: str, where: Where) -> None:
+        self.notices.append(Notice(message, where.node, where.field))
+
+    def word(self, slot: Slot) -> str:
+        if slot.path not in self.words:
+            self.words[slot.path] = self.gate.word(slot)
+        return self.words[slot.path]
+
+    # ---------------------------------------------------------------------------------------------- top level
+
+    def version(self, root: Any) -> str | None:
+        where = Where(None, "version")
+        address = self.gate.link(root, "version", where)
+        if address is None:
+            self.notice("the file does not say its version of the format", where)
+            return None
+        return self.word(self.gate.slot(root, "version", address, b"/version", where))
+
+    def digest(self, root: Any) -> str | None:
+        with hdf5(Where(None, "digest")):
+            if not h5a.exists(root, DIGEST.encode()):
+                return None
+            attribute = h5a.open(root, DIGEST.encode())
+            kind = attribute.get_type()
+            if kind.get_class() != h5t.STRING or kind.is_variable_str() or kind.get_size() > 128:
+                raise FileError("not a digest", field="digest", found="an attribute of another type")
+            if attribute.get_space().get_simple_extent_type() != h5s.SCALAR:
+                raise FileError("not a digest", field="digest", found="an attribute of another shape")
+            array = np.empty((), dtype=f"S{kind.get_size()}")
+            attribute.read(array, kind)
+            return decoded(bytes(array[()]), Where(None, "digest"))
+
+    def root_node(self, root: Any) -> RawNode:
+        where = Where(None, "node")
+        address = self.gate.link(root, "node", where)
+        if address is None:
+            raise GraphError("this is not a NIR file", field="node", found="no group /node", expected="a group /node")
+        group = self.gate.group(root, "node", where)
+        here = Where("")
+        node = self.node(group, self.gate.links(group, here), b"/node", here, (address,), 1)
+        if node.nodes is None:
+            raise GraphError(
+                "the root node is not a graph",
+                node="",
+                field="type",
+                found=quoted(node.type),
+                expected="'NIRGraph'",
+                hint="Wrap the node with NIRGraph.from_list and write it again.",
+            )
+        return node
+
+    # -------------------------------------------------------------------------------------------------- nodes
+
+    def node(
+        self, group: Any, links: dict[str, int], path: bytes, where: Where, above: tuple[int, ...], depth: int
+    ) -> RawNode:
+        if "type" not in links:
+            raise GraphError("the node has no type", node=where.node, field="type", expected="the name of a node type")
+        kind = self.word(self.gate.slot(group, "type", links["type"], path + b"/type", where.at("type")))
+        is_graph = kind == "NIRGraph"
+        if not is_graph and kind not in self.table:
+            raise _unknown_type(kind, self.table, where)
+        own = ("nodes", "edges") if is_graph else self.table[kind]
+        metadata: Mapping[str, Any] = {}
+        slots: dict[str, Slot] = {}
+        for name, address in links.items():
+            place = where.at(name)
+            if name == "metadata":
+                metadata = self.metadata(group, address, path, place, above)
+            elif name not in own and name != "type":
+                self.notice(f"{kind} has no such field; it is ignored", place)
+            elif not is_graph and name != "type":
+                slots[name] = self.field(self.gate.slot(group, name, address, path + b"/" + name.encode(), place))
+        if not is_graph:
+            return RawNode(kind, slots, metadata)
+        nodes = self.nodes(group, links, path, where, above, depth)
+        return RawNode(kind, {}, metadata, nodes, self.edges(group, links, path, where.at("edges")))
+
+    def field(self, slot: Slot) -> Slot:
+        if slot.is_words and slot.shape != ():
+            raise ParameterError(
+                "not numbers", node=slot.where.node, field=slot.where.field, found=f"strings of shape {slot.shape}"
+            )
+        return slot
+
+    def nodes(
+        self, group: Any, links: dict[str, int], path: bytes, where: Where, above: tuple[int, ...], depth: int
+    ) -> dict[str, RawNode]:
+        if "nodes" not in links:
+            raise GraphError("the graph has no nodes", node=where.node, field="nodes", expected="a group of nodes")
+        if depth > DEEPEST:
+            raise GraphError(
+                "subgraphs are nested too deep", node=where.node, field="nodes", expected=f"at most {DEEPEST} levels"
+            )
+        holder = self.gate.group(group, "nodes", where.at("nodes"))
+        found: dict[str, RawNode] = {}
+        self.nodes_in(holder, path + b"/nodes", "", where, (*above, links["nodes"]), depth, found)
+        return found
+
+    def nodes_in(
+        self,
+        holder: Any,
+        path: bytes,
+        prefix: str,
+        where: Where,
+        above: tuple[int, ...],
+        depth: int,
+        found: dict[str, RawNode],
+    ) -> None:
+        for name, address in self.gate.links(holder, where, of_nodes=True).items():
+            full = prefix + name
+            inner = Where(f"{where.node}.{full}" if where.node else full)
+            if address in above:
+                raise GraphError("the graph contains itself", node=inner.node, found="a hard link to a group above it")
+            group = self.gate.group(holder, name, inner)
+            here = path + b"/" + name.encode()
+            links = self.gate.links(group, inner)
+            if links and "type" not in links and all(self.gate.is_group(group, key, inner) for key in links):
+                # nir.write makes a group of every part of a name with slashes
+                self.nodes_in(group, here, f"{full}/", where, (*above, address), depth, found)
+            else:
+                found[full] = self.node(group, links, here, inner, (*above, address), depth + 1)
+
+    def edges(self, group: Any, links: dict[str, int], path: bytes, where: Where) -> Slot | tuple[Edge, ...]:
+        if "edges" not in links:
+            raise GraphError("the graph has no edges", node=where.node, field="edges", expected="a list of pairs")
+        slot = self.gate.slot(group, "edges", links["edges"], path + b"/edges", where)
+        if slot.shape and slot.shape[0] == 0:
+            return ()
+        if not slot.is_words:
+            raise GraphError("edges are pairs of names", node=where.node, field="edges", found=f"dtype {slot.dtype}")
+        if len(slot.shape) != 2 or slot.shape[1] != 2:
+            raise GraphError(
+                "edges are pairs of names",
+                node=where.node,
+                field="edges",
+                found=f"shape {slot.shape}",
+                expected="two columns",
+            )
+        return slot
+
+    def metadata(
+        self, group: Any, address: int, path: bytes, where: Where, above: tuple[int, ...]
+    ) -> Mapping[str, Any]:
+        found = self.gate.open(group, "metadata", where)
+        if not isinstance(found, h5g.GroupID):
+            self.notice(f"metadata is {kind_of(found)} instead of a group; it is ignored", where)
+            return {}
+        return self._mapping(group, "metadata", address, path + b"/metadata", where, above, 1)
+
+    def _mapping(
+        self, parent: Any, name: str, address: int, path: bytes, where: Where, above: tuple[int, ...], depth: int
+    ) -> dict[str, Any]:
+        if address in above or depth > DEEPEST:
+            raise FileError(
+                "metadata contains itself" if address in above else "metadata is nested too deep",
+                node=where.node,
+                field=where.field,
+                found="a hard link to a group above it" if address in above else f"over {DEEPEST} levels",
+            )
+        group = self.gate.group(parent, name, where)
+        result: dict[str, Any] = {}
+        for key, inner in self.gate.links(group, where).items():
+            here = path + b"/" + key.encode()
+            if self.gate.is_group(group, key, where):
+                result[key] = self._mapping(group, key, inner, here, where, (*above, address), depth + 1)
+            else:
+                result[key] = self.gate.slot(group, key, inner, here, where, metadata=True)
+        return result
+
+
+def _unknown_type(kind: str, table: FieldTable, where: Where) -> UnknownNodeError:
+    names = [*table, "NIRGraph"]
+    close = difflib.get_close_matches(kind.strip(), names, n=1, cutoff=0.5)
+    return UnknownNodeError(
+        "no such node type",
+        node=where.node,
+        field="type",
+        found=quoted(kind),
+        expected=f"one of {', '.join(names)}",
+        hint=f"Did you mean {close[0]!r}?" if close else "Give nirjax.read its class in node_types, if it is your own.",
+    )
