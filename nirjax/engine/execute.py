@@ -1,0 +1,307 @@
+"""Running a plan: pure functions of parameters, state and input.
+
+A run is a scan over blocks of time steps. Each block goes through the stages: a stateless node is applied to the
+whole block at once (time folds into its leading axes), a lone stateful node loops over its own update, and only the
+members of a cycle share one loop over single steps. Whatever enters a cycle from outside is there before its loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from nirjax.engine.lowering import Plan, Stage
+from nirjax.engine.schedule import Schedule
+from nirjax.ir.nodes import Shape
+from nirjax.primitives.base import Constants, Parameters, State
+
+Params = Mapping[str, Mapping[str, Array]]
+States = dict[str, State]
+Values = dict[str, Array]
+Record = tuple[tuple[str, str], ...]
+Carry = TypeVar("Carry")
+
+REGISTER = "register"
+
+
+# ---------------------------------------------------------------------------------------------------------- state
+
+
+def register_name(edge: tuple[str, str]) -> str:
+    """Under which name the state keeps what a feedback edge carries."""
+    return f"{edge[0]} -> {edge[1]}"
+
+
+def initial_state(plan: Plan, params: Params, batch: Shape) -> States:
+    """Where a run starts: each stateful node's own start, and each register at rest or at zero."""
+    states = {
+        name: primitive.init(plan.sites[name], _taken(plan, params, name), batch)
+        for name, primitive in plan.primitives.items()
+        if primitive.init is not None
+    }
+    resting: dict[str, Array] = {}
+    for edge in plan.registers:
+        site = plan.sites[edge[0]]
+        value = jnp.zeros(site.output_shape, site.dtype)
+        if plan.start == "rest":
+            value = _at_rest(plan, params, edge[0], resting)
+        states[register_name(edge)] = {REGISTER: jnp.broadcast_to(value, (*batch, *site.output_shape))}
+    return states
+
+
+def _taken(plan: Plan, params: Params, name: str) -> Parameters:
+    return plan.sites[name].taken(params.get(name, {}))
+
+
+def _at_rest(plan: Plan, params: Params, name: str, known: dict[str, Array]) -> Array:
+    """What a node emits when nothing has spiked and every input is zero."""
+    site, primitive = plan.sites[name], plan.primitives[name]
+    if name in known:
+        return known[name]
+    known[name] = jnp.zeros(site.output_shape, site.dtype)
+    if primitive.init is not None and not primitive.spiking:
+        known[name] = primitive.init(site, _taken(plan, params, name), ()).get("v", known[name])
+    if primitive.apply is not None:
+        x = jnp.zeros(site.input_shape, site.dtype)
+        for source in plan.sources[name]:
+            x = x + _at_rest(plan, params, source, known)
+        known[name] = primitive.apply(site, _taken(plan, params, name), x)
+    return known[name]
+
+
+# --------------------------------------------------------------------------------------------------------- blocks
+
+
+def prepare(plan: Plan, params: Params) -> dict[str, Constants]:
+    """The constants of every node, computed once for all steps."""
+    return {name: p.prepare(plan.sites[name], _taken(plan, params, name)) for name, p in plan.primitives.items()}
+
+
+def run_block(
+    plan: Plan, constants: Mapping[str, Constants], states: States, inputs: Values, record: Record
+) -> tuple[States, Values, Values]:
+    """One block of time steps through all stages.
+
+    Args:
+        constants: from `prepare`.
+        states: from `initial_state` or the block before.
+        inputs: Input node to its values, (steps, *batch, *shape), any dtype.
+        record: (node, variable) pairs to trace.
+
+    Returns:
+        the new states, Output node to values, and "node.variable" to traces, each (steps, *batch, *shape).
+    """
+    states, values, traces = dict(states), Values(), Values()
+    for stage in plan.stages:
+        if stage.cyclic:
+            _run_cycle(plan, stage, constants, states, values, traces, record, inputs)
+        else:
+            name = stage.members[0]
+            xs = _arriving(plan, name, plan.sources[name], values, inputs)
+            values[name] = _run_alone(plan, name, constants[name], states, xs, traces, record)
+    for name, variable in record:
+        if variable in ("output", "spikes"):
+            traces[f"{name}.{variable}"] = values[name]
+    return states, {name: values[name] for name in plan.outputs}, traces
+
+
+def _arriving(plan: Plan, name: str, sources: tuple[str, ...], values: Values, inputs: Values) -> Array:
+    """The sum of what enters a node over the block; zero where nothing does."""
+    site = plan.sites[name]
+    if name in inputs:
+        return inputs[name].astype(site.dtype)
+    if sources:
+        total = values[sources[0]]
+        for source in sources[1:]:
+            total = total + values[source]
+        return total
+    port = plan.inputs[0]
+    lead = inputs[port].shape[: inputs[port].ndim - len(plan.sites[port].input_shape)]
+    return jnp.zeros((*lead, *site.input_shape), site.dtype)
+
+
+def _run_alone(
+    plan: Plan, name: str, constants: Constants, states: States, xs: Array, traces: Values, record: Record
+) -> Array:
+    """A node that lies on no cycle, over the whole block."""
+    site, primitive = plan.sites[name], plan.primitives[name]
+    if primitive.apply is not None:
+        return primitive.apply(site, constants, xs)
+    wanted = tuple(v for node, v in record if node == name and v in primitive.variables)
+    if primitive.block is not None and not wanted:
+        states[name], ys = primitive.block(site, constants, states[name], xs)
+        return ys
+    step = primitive.step
+    assert step is not None
+
+    def advance(state: State, x: Array) -> tuple[State, tuple[Array, Values]]:
+        state, y = step(site, constants, state, x)
+        return state, (y, {variable: state[variable] for variable in wanted})
+
+    states[name], (ys, kept) = loop(advance, states[name], xs)
+    traces.update({f"{name}.{variable}": trace for variable, trace in kept.items()})
+    return ys
+
+
+def loop(step: Callable[[Any, Any], tuple[Any, Any]], state: Any, xs: Any) -> tuple[Any, Any]:
+    """`lax.scan` over the steps of a block, each recomputed in the backward pass; a block of one has no loop."""
+    if jax.tree.leaves(xs)[0].shape[0] == 1:
+        state, ys = step(state, jax.tree.map(lambda x: x[0], xs))
+        return state, jax.tree.map(lambda y: y[None], ys)
+    return lax.scan(jax.checkpoint(step, prevent_cse=False), state, xs)
+
+
+def _run_cycle(
+    plan: Plan,
+    stage: Stage,
+    constants: Mapping[str, Constants],
+    states: States,
+    values: Values,
+    traces: Values,
+    record: Record,
+    inputs: Values,
+) -> None:
+    """The members of a cycle, step by step; adds their values and traces to what is given."""
+    members = set(stage.members)
+    edges = [edge for edge in plan.registers if edge[1] in members]
+    entering = {
+        name: _arriving(plan, name, outside, values, inputs)
+        for name in stage.members
+        if (outside := tuple(source for source in plan.sources[name] if source not in members))
+    }
+    steps, lead = _block_lead(plan, inputs)
+    own = {name: states[name] for name in stage.members if plan.primitives[name].stateful}
+    carry = own | {register_name(edge): states[register_name(edge)] for edge in edges}
+    seen = _seen_outside(plan, stage, record)
+    wanted = [(name, v) for name, v in record if name in members and v in plan.primitives[name].variables]
+
+    def advance(before: States, entering: Values) -> tuple[States, tuple[Values, Values]]:
+        after, emitted = _cycle_step(plan, stage, constants, before, entering, lead)
+        kept = {f"{name}.{variable}": after[name][variable] for name, variable in wanted}
+        return after, ({name: emitted[name] for name in seen}, kept)
+
+    # A cycle that nothing enters still needs the block's length.
+    xs = entering or {"": jnp.zeros((steps, 0))}
+    carry, (emitted, kept) = loop(advance, carry, xs)
+    states.update(carry)
+    values.update(emitted)
+    traces.update(kept)
+
+
+def _cycle_step(
+    plan: Plan,
+    stage: Stage,
+    constants: Mapping[str, Constants],
+    before: States,
+    entering: Values,
+    batch: Shape,
+) -> tuple[States, Values]:
+    """One time step of a cycle: what every member emits, and the states after it.
+
+    Nodes that wait for no input emit first; then the others, in order; then the waiting ones take their input.
+    """
+    after = dict(before)
+    emitted: Values = {}
+    late = [name for name in stage.members if name in plan.waiting]
+    for name in late:
+        site = plan.sites[name]
+        nothing = jnp.zeros((*batch, *site.input_shape), site.dtype)
+        emitted[name] = _step(plan, name)(site, constants[name], before[name], nothing)[1]
+    for name in [name for name in stage.members if name not in plan.waiting] + late:
+        site, primitive = plan.sites[name], plan.primitives[name]
+        x = entering.get(name)
+        for source in plan.sources[name]:
+            if source not in stage.members:
+                continue
+            edge = (source, name)
+            arriving = before[register_name(edge)][REGISTER] if edge in plan.registers else emitted[source]
+            x = arriving if x is None else x + arriving
+        assert x is not None
+        if primitive.apply is not None:
+            emitted[name] = primitive.apply(site, constants[name], x)
+        else:
+            after[name], y = _step(plan, name)(site, constants[name], before[name], x)
+            emitted.setdefault(name, y)
+    for edge in plan.registers:
+        if edge[0] in emitted and register_name(edge) in before:
+            after[register_name(edge)] = {REGISTER: emitted[edge[0]]}
+    return after, emitted
+
+
+def _step(plan: Plan, name: str) -> Callable[..., tuple[State, Array]]:
+    step = plan.primitives[name].step
+    assert step is not None
+    return step
+
+
+def _block_lead(plan: Plan, inputs: Values) -> tuple[int, Shape]:
+    """Steps in the block, and its batch axes."""
+    port = plan.inputs[0]
+    lead = inputs[port].shape[: inputs[port].ndim - len(plan.sites[port].input_shape)]
+    return lead[0], lead[1:]
+
+
+def _seen_outside(plan: Plan, stage: Stage, record: Record) -> list[str]:
+    """Members whose outputs are read outside the cycle, or recorded."""
+    members = set(stage.members)
+    read = {source for name, sources in plan.sources.items() if name not in members for source in sources}
+    read |= {name for name, variable in record if variable in ("output", "spikes")} | set(plan.outputs)
+    return [name for name in stage.members if name in read]
+
+
+# ----------------------------------------------------------------------------------------------------------- runs
+
+
+def fold_blocks(
+    plan: Plan,
+    params: Params,
+    states: States,
+    inputs: Values,
+    schedule: Schedule,
+    f: Callable[[Carry, Values, Values], tuple[Carry, Any]],
+    init: Carry,
+    record: Record = (),
+) -> tuple[States, Carry, Any]:
+    """Run all time steps in blocks: (carry, kept) = f(carry, outputs, traces) after each block.
+
+    Returns:
+        the last states, the last carry, and what `f` kept of each block, concatenated over time.
+    """
+    constants = prepare(plan, params)
+    time = next(iter(inputs.values())).shape[0]
+    length = min(schedule.block or max(time, 1), max(time, 1))
+    whole, rest = divmod(time, length)
+
+    def one_block(carry: tuple[States, Carry], xs: Values) -> tuple[tuple[States, Carry], Any]:
+        states, folded = carry
+        states, outputs, traces = run_block(plan, constants, states, xs, record)
+        folded, kept = f(folded, outputs, traces)
+        return (states, folded), kept
+
+    if schedule.recompute:
+        one_block = jax.checkpoint(one_block, prevent_cse=False)
+    carry, parts = (states, init), []
+    if whole == 1:
+        carry, kept = one_block(carry, {name: x[:length] for name, x in inputs.items()})
+        parts.append(kept)
+    elif whole != 1 and (whole or not rest):
+        blocks = {name: x[: whole * length].reshape(whole, length, *x.shape[1:]) for name, x in inputs.items()}
+        carry, kept = lax.scan(one_block, carry, blocks)
+        parts.append(jax.tree.map(lambda y: y.reshape(whole * length, *y.shape[2:]), kept))
+    if rest:
+        carry, kept = one_block(carry, {name: x[whole * length :] for name, x in inputs.items()})
+        parts.append(kept)
+    kept = parts[0] if len(parts) == 1 else jax.tree.map(lambda *ys: jnp.concatenate(ys), *parts)
+    return carry[0], carry[1], kept
+
+
+def emitted_bytes(plan: Plan, batch: Shape) -> int:
+    """Bytes that all nodes emit in one time step."""
+    size = jnp.dtype(next(iter(plan.sites.values())).dtype).itemsize
+    elements = sum(int(np.prod(site.output_shape)) for site in plan.sites.values())
+    return size * elements * int(np.prod(batch))

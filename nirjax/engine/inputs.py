@@ -1,0 +1,104 @@
+"""Checking what a model is given, at trace time, with errors that name the node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from nirjax.engine.execute import States, Values, initial_state
+from nirjax.engine.lowering import Plan
+from nirjax.errors import DataError, ShapeError
+from nirjax.ir.nodes import Shape
+
+
+def checked_inputs(plan: Plan, x: Any) -> tuple[Values, Shape]:
+    """Input node to array, and the batch axes that all share.
+
+    Raises:
+        ShapeError: an input without a time axis, whose last axes are not the Input node's, or whose leading axes are
+            not those of the other inputs.
+        DataError: values that are not numbers, or not one for each Input node.
+    """
+    values = _by_port(plan, x)
+    leads = {}
+    for name, value in values.items():
+        shape = plan.sites[name].input_shape
+        if jnp.issubdtype(value.dtype, jnp.complexfloating):
+            raise DataError("the input is not real", node=name, found=f"dtype {value.dtype}")
+        lead = value.shape[: value.ndim - len(shape)]
+        if value.ndim < 1 + len(shape) or value.shape[len(lead) :] != shape:
+            raise ShapeError(
+                "the input does not fit",
+                node=name,
+                field="x",
+                found=f"shape {value.shape}",
+                expected=f"(time, *batch{''.join(f', {n}' for n in shape)})",
+                hint="Time is the first axis, then any batch axes, then the shape of the Input node.",
+            )
+        leads[name] = lead
+    first = plan.inputs[0]
+    for name, lead in leads.items():
+        if lead != leads[first]:
+            raise ShapeError(
+                "the inputs differ in time or batch",
+                node=name,
+                field="x",
+                found=f"{lead} here and {leads[first]} at {first!r}",
+            )
+    return values, leads[first][1:]
+
+
+def _by_port(plan: Plan, x: Any) -> Values:
+    if not isinstance(x, Mapping):
+        if len(plan.inputs) > 1:
+            raise DataError(
+                "the graph has several inputs", field="x", found="one array", expected=f"a dict of {list(plan.inputs)}"
+            )
+        x = {plan.inputs[0]: x}
+    if set(x) != set(plan.inputs):
+        raise DataError("not the graph's inputs", field="x", found=sorted(x), expected=sorted(plan.inputs))
+    try:
+        return {name: jnp.asarray(x[name]) for name in plan.inputs}
+    except (TypeError, ValueError) as error:
+        raise DataError("the input is not an array of numbers", field="x", found=str(error)) from error
+
+
+def checked_states(plan: Plan, params: Any, state: Any, batch: Shape) -> States:
+    """The state, if it is one of this model for this batch.
+
+    Raises:
+        ShapeError: it is another model's, or another batch's.
+    """
+    expected = jax.eval_shape(lambda p: initial_state(plan, p, batch), params)
+    if not isinstance(state, Mapping) or set(state) != set(expected):
+        raise ShapeError(
+            "the state is not this model's",
+            field="state",
+            found=sorted(state) if isinstance(state, Mapping) else type(state).__name__,
+            expected=sorted(expected),
+        )
+    for name, variables in expected.items():
+        for variable, wanted in variables.items():
+            found = jnp.shape(state[name][variable]) if variable in state[name] else None
+            if found != wanted.shape:
+                raise ShapeError(
+                    "the state is not this model's, or not for this batch",
+                    node=name,
+                    field=variable,
+                    found=f"shape {found}",
+                    expected=f"shape {wanted.shape}",
+                    hint="model.init_state(batch_shape) makes one.",
+                )
+    return {
+        name: {variable: jnp.asarray(state[name][variable], wanted.dtype) for variable, wanted in variables.items()}
+        for name, variables in expected.items()
+    }
+
+
+def outward(plan: Plan, outputs: Values) -> Array | Values:
+    """One array where the graph has one Output, else a dict by name."""
+    return outputs[plan.outputs[0]] if len(plan.outputs) == 1 else dict(outputs)

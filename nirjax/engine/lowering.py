@@ -1,0 +1,260 @@
+"""From a graph to a plan: what runs, in which order, and over which loop.
+
+    inline subgraphs, add missing ports -> shapes -> a primitive and a discretisation for each node
+    -> feedback edges -> strongly connected components -> stages
+
+A plan is static: names, shapes and functions, no arrays of parameters.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jax.typing import DTypeLike
+
+from nirjax.dialects import Dialect, Discretisation
+from nirjax.engine.cycles import components, feedback_edges, in_order, refuse_algebraic_loops
+from nirjax.errors import GraphError, NIRWarning, ParameterError, PatternError
+from nirjax.ir.graph import Edge, NIRGraph
+from nirjax.ir.inline import FlatGraph, Path, inline
+from nirjax.ir.nodes import Delay, Input, Output
+from nirjax.ir.shapes import infer_shapes
+from nirjax.primitives.base import Primitive, Site
+from nirjax.primitives.delay import steps_of
+from nirjax.primitives.registry import Registry, primitive_of
+from nirjax.surrogate import Surrogate
+
+LONGEST_DELAY = 1_000_000
+"""The most time steps that a Delay may hold."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A part of the plan that is executed over a whole block of time steps at once.
+
+    Attributes:
+        members: node names in the order of one time step.
+        cyclic: the members depend on each other: one loop over time steps with all of them inside. Otherwise there
+            is one member: a stateless one is applied to the whole block, a stateful one loops over its own update.
+    """
+
+    members: tuple[str, ...]
+    cyclic: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How a graph runs.
+
+    Attributes:
+        sites, primitives: every node by dotted path, as its primitive sees it, and that primitive.
+        sources: node to the nodes whose outputs it sums, in file order.
+        registers: feedback edges: what they deliver is the output of the step before.
+        waiting: nodes whose output does not depend on their present input; they impose no order.
+        stages: in order of execution.
+        inputs, outputs: the graph's ports, in file order.
+        paths: dotted path to the names that lead to the node in the nested graph.
+        start: where registers start: "rest" or "zero".
+    """
+
+    sites: dict[str, Site]
+    primitives: dict[str, Primitive]
+    sources: dict[str, tuple[str, ...]]
+    registers: tuple[Edge, ...]
+    waiting: frozenset[str]
+    stages: tuple[Stage, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    paths: dict[str, Path]
+    start: str
+
+
+def lower(
+    graph: NIRGraph,
+    *,
+    dt: float,
+    dialect: Dialect,
+    overrides: Mapping[str, Discretisation | Mapping[str, object]],
+    surrogate: Surrogate,
+    feedback: Sequence[Edge] | None,
+    registry: Registry,
+    max_delay: float | None,
+    dtype: DTypeLike,
+) -> tuple[Plan, Dialect]:
+    """The plan of a graph under a dialect, and the dialect with the overrides in it.
+
+    Raises:
+        GraphError: no path from an Input to an Output; a feedback override that is no edge or leaves a loop.
+        AlgebraicLoopError: a cycle in which nothing holds a state.
+        ShapeError: shapes that do not fit along an edge, or that nothing tells.
+        UnknownNodeError, UnsupportedByTarget, PatternError: see the registry and the dialect.
+    """
+    flat = inline(with_ports(graph))
+    _refuse_unreachable(flat)
+    signals = infer_shapes(flat)
+    primitives = {name: primitive_of(registry, node, name) for name, node in flat.nodes.items()}
+    found = components(list(flat.nodes), flat.edges)
+    looped = {name for part in found if _is_cycle(part, flat.edges) for name in part}
+    kinds = {name: (type(flat.nodes[name]).__name__, name in looped) for name, p in primitives.items() if p.stateful}
+    dialect = dialect.changed(overrides, kinds)
+    steps = {name: dialect.step_of(node, dt) for name, node in flat.nodes.items()}
+    sites = {
+        name: Site(
+            name=name,
+            node=node,
+            input_shape=signals[name].input,
+            output_shape=signals[name].output,
+            dt=steps[name],
+            dtype=dtype,
+            rule=dialect.of(name, type(node).__name__, name in looped),
+            surrogate=surrogate,
+            flatten=dialect.flatten,
+            max_delay=_delay_capacity(name, node, steps[name], max_delay) if isinstance(node, Delay) else None,
+        )
+        for name, node in flat.nodes.items()
+    }
+    refuse_algebraic_loops(
+        found,
+        flat.edges,
+        holds=lambda name: primitives[name].stateful and primitives[name].holds(sites[name]),
+        field=lambda name: "delay" if isinstance(flat.nodes[name], Delay) else "edges",
+    )
+    _warn_of_short_time_constants(sites, primitives)
+    waiting = frozenset(name for name in looped if primitives[name].stateful and primitives[name].waits(sites[name]))
+    sites |= {name: dataclasses.replace(sites[name], waits=True) for name in waiting}
+    binding = [edge for edge in flat.edges if edge[1] not in waiting]
+    if feedback is None:
+        registers = feedback_edges(list(flat.nodes), binding, flat.inputs)
+    else:
+        registers = _chosen_registers(feedback, flat.edges)
+    forward = [edge for edge in binding if edge not in set(registers)]
+    order = {name: place for place, name in enumerate(in_order(list(flat.nodes), forward))}
+    stages = tuple(Stage(tuple(sorted(part, key=order.__getitem__)), _is_cycle(part, flat.edges)) for part in found)
+    sources: dict[str, list[str]] = {name: [] for name in flat.nodes}
+    for source, destination in flat.edges:
+        sources[destination].append(source)
+    plan = Plan(
+        sites=sites,
+        primitives=primitives,
+        sources={name: tuple(names) for name, names in sources.items()},
+        registers=registers,
+        waiting=waiting,
+        stages=stages,
+        inputs=flat.inputs,
+        outputs=flat.outputs,
+        paths=flat.paths,
+        start=dialect.registers,
+    )
+    return plan, dialect
+
+
+def _is_cycle(component: Sequence[str], edges: Sequence[Edge]) -> bool:
+    return len(component) > 1 or (component[0], component[0]) in edges
+
+
+def with_ports(graph: NIRGraph) -> NIRGraph:
+    """The graph with an Input before every root, if it has no Input, and an Output behind every leaf, if it has none.
+
+    Raises:
+        GraphError: a graph with no root or leaf, or whose shape there is not known.
+    """
+    nodes, edges = dict(graph.nodes), list(graph.edges)
+    ends = {
+        kind: {(graph.source, graph.destination)[side](edge)[0] for edge in graph.edges}
+        for side, kind in enumerate(("source", "destination"))
+    }
+    if not graph.inputs:
+        for name in [name for name in graph.nodes if name not in ends["destination"]]:
+            nodes[f"input_{name}"] = Input(_port_shape(graph, name, "input"))
+            edges.insert(0, (f"input_{name}", name))
+    if not graph.outputs:
+        for name in [name for name in graph.nodes if name not in ends["source"] and not name.startswith("input_")]:
+            nodes[f"output_{name}"] = Output(_port_shape(graph, name, "output"))
+            edges.append((name, f"output_{name}"))
+    if len(nodes) == len(graph.nodes):
+        return graph
+    return NIRGraph(nodes, tuple(edges), metadata=graph.metadata)
+
+
+def _port_shape(graph: NIRGraph, name: str, side: str) -> np.ndarray:
+    node = graph.nodes[name]
+    types = node.input_type if side == "input" else node.output_type
+    shapes = list(types.values())
+    if len(shapes) != 1 or shapes[0] is None:
+        raise GraphError(
+            f"the graph has no {side.capitalize()} node, and what shape one would have is not known",
+            node=name,
+            field="nodes",
+            hint=f"Add an {side.capitalize()} node to the graph.",
+        )
+    return shapes[0]
+
+
+def _refuse_unreachable(flat: FlatGraph) -> None:
+    """Every Output must be reached from an Input."""
+    for kind, ports in (("Input", flat.inputs), ("Output", flat.outputs)):
+        if not ports:
+            raise GraphError(
+                f"the graph has no {kind} node, and none can be added: every node lies on a cycle or there is none",
+                node="",
+                field="nodes",
+            )
+    after: dict[str, list[str]] = {name: [] for name in flat.nodes}
+    for source, destination in flat.edges:
+        after[source].append(destination)
+    seen, queue = set(flat.inputs), list(flat.inputs)
+    while queue:
+        for name in after[queue.pop()]:
+            if name not in seen:
+                seen.add(name)
+                queue.append(name)
+    for name in flat.outputs:
+        if name not in seen:
+            raise GraphError("no Input reaches this Output", node=name, field="edges", hint="Connect it, or remove it.")
+
+
+def _delay_capacity(name: str, node: Delay, step: float, max_delay: float | None) -> int:
+    longest = float(steps_of(node.delay, step).max()) if max_delay is None else max_delay / step
+    if not math.isfinite(longest) or longest > LONGEST_DELAY or longest < 0:
+        raise ParameterError(
+            "the delay is too long to hold",
+            node=name,
+            field="delay",
+            found=f"{longest:.6g} time steps",
+            expected=f"at most {LONGEST_DELAY}",
+            hint="Is dt in the file's unit of time?",
+        )
+    return math.ceil(longest - 1e-6)
+
+
+def _warn_of_short_time_constants(sites: Mapping[str, Site], primitives: Mapping[str, Primitive]) -> None:
+    """Under Euler a time constant below dt makes the decay factor negative: the membrane swings instead of leaking."""
+    for name, site in sites.items():
+        if not primitives[name].stateful:
+            continue
+        kinds = {"tau": site.rule.decay, "tau_mem": site.rule.decay, "tau_syn": site.rule.synapse_decay}
+        for field, kind in kinds.items():
+            tau = getattr(site.node, field, None)
+            if kind == "euler" and tau is not None and float(np.min(tau)) < site.dt * (1 - 1e-6):
+                warnings.warn(
+                    f"node {name!r}, field {field!r}: the time constant {float(np.min(tau)):.6g} is shorter than the "
+                    f"time step {site.dt:.6g}, so that its Euler step overshoots. Choose a smaller dt, or the "
+                    f"dialect 'exact'.",
+                    NIRWarning,
+                    stacklevel=4,
+                )
+
+
+def _chosen_registers(feedback: Sequence[Edge], edges: Sequence[Edge]) -> tuple[Edge, ...]:
+    chosen = []
+    for edge in feedback:
+        pair = tuple(edge)
+        if pair not in edges:
+            raise PatternError("no such edge", field="feedback", found=pair, expected=f"one of {sorted(edges)}")
+        chosen.append((pair[0], pair[1]))
+    return tuple(dict.fromkeys(chosen))

@@ -1,0 +1,67 @@
+"""Pointwise linear maps, and the lone threshold.
+
+    Affine      y = W x + b
+    Linear      y = W x
+    Scale       y = s x
+    Threshold   y = 1 where x > threshold, else 0, with a surrogate derivative
+    Flatten     axes start_dim..end_dim become one
+    Input, Output (of a subgraph)   y = x
+
+Shapes: x is (*lead, *input_shape) with any leading axes. Source: https://neuroir.org/docs/primitives.html.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from nirjax.ir.nodes import Affine, Flatten, Input, Linear, Output, Scale, Threshold
+from nirjax.primitives.base import Parameters, Primitive, Site
+
+
+def linear(site: Site, params: Parameters, x: Array) -> Array:
+    """y[..., o] = sum_i W[..., o, i] x[..., i]: weight (*axes, out, in), x (*lead, *axes, in)."""
+    weight = params["weight"]
+    if weight.ndim == 2:
+        return lax.dot_general(x, weight, (((x.ndim - 1,), (1,)), ((), ())))
+    return jnp.einsum("...i,...oi->...o", x, weight)
+
+
+def affine(site: Site, params: Parameters, x: Array) -> Array:
+    """y = W x + b."""
+    return linear(site, params, x) + params["bias"]
+
+
+def scale(site: Site, params: Parameters, x: Array) -> Array:
+    """y = s x."""
+    return params["scale"] * x
+
+
+def threshold(site: Site, params: Parameters, x: Array) -> Array:
+    """y = H(x - threshold)."""
+    return site.spike(x, params["threshold"])
+
+
+def flatten(site: Site, params: Parameters, x: Array) -> Array:
+    """Reshape; under a dialect that flattens channels last, the first axis is moved behind the others before."""
+    axes = len(site.input_shape)
+    lead = x.shape[: x.ndim - axes]
+    if site.flatten == "channels_last" and axes == 3 and len(site.output_shape) == 1:
+        x = jnp.moveaxis(x, x.ndim - axes, x.ndim - 1)
+    return x.reshape(*lead, *site.output_shape)
+
+
+def identity(site: Site, params: Parameters, x: Array) -> Array:
+    """y = x."""
+    return x
+
+
+LINEAR = (
+    Primitive(Affine, apply=affine),
+    Primitive(Linear, apply=linear),
+    Primitive(Scale, apply=scale),
+    Primitive(Threshold, apply=threshold, spiking=True),
+    Primitive(Flatten, apply=flatten),
+    Primitive(Input, apply=identity),
+    Primitive(Output, apply=identity),
+)
