@@ -35,6 +35,8 @@ _NAMES = {
     "finetune": "nirjax.finetuning.loop",
     "FinetuneResult": "nirjax.finetuning.loop",
     "evaluate": "nirjax.evaluation",
+    "to_nnx": "nirjax.nnx",
+    "from_nnx": "nirjax.nnx",
     "Evaluation": "nirjax.evaluation",
 }
 _MODULES = {
@@ -47,11 +49,10 @@ _MODULES = {
     "metrics": "nirjax.metrics",
 }
 _ERRORS = (
-    "NIRError FileError GraphError ShapeError ParameterError AlgebraicLoopError UnknownNodeError UnsupportedByTarget "
-    "PatternError DataError TrainingError CheckpointError ArgumentError MissingExtraError NIRWarning RepairWarning"
-).split()
-
-__all__ = [*_NAMES, *_MODULES, *_ERRORS, "__version__"]  # noqa: PLE0604
+    *("NIRError", "FileError", "GraphError", "ShapeError", "ParameterError", "AlgebraicLoopError", "UnknownNodeError"),
+    *("UnsupportedByTarget", "PatternError", "DataError", "TrainingError", "CheckpointError", "ArgumentError"),
+    *("MissingExtraError", "NIRWarning", "RepairWarning"),
+)
 
 
 def __getattr__(name: str) -> Any:
@@ -68,23 +69,52 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*_NAMES, *_MODULES, *_ERRORS, "__version__"])
 
 
 if TYPE_CHECKING:
-    from nirjax import data, dialects, errors, ir, metrics, surrogate
-    from nirjax.dialects import Dialect, Discretisation
-    from nirjax.engine.exporting import to_nir
-    from nirjax.engine.model import Model, Run, from_nir
-    from nirjax.engine.schedule import Schedule
-    from nirjax.errors import *  # noqa: F403
-    from nirjax.evaluation import Evaluation, evaluate
-    from nirjax.finetuning import losses
-    from nirjax.finetuning.loop import FinetuneResult, finetune
-    from nirjax.finetuning.partition import combine, partition
-    from nirjax.ir.diff import diff
-    from nirjax.ir.flatten import flatten
-    from nirjax.ir.graph import NIRGraph
-    from nirjax.ir.hdf5 import read, write
-    from nirjax.ir.timestep import suggest_dt
-    from nirjax.primitives.base import Primitive
+    from nirjax import data as data
+    from nirjax import dialects as dialects
+    from nirjax import errors as errors
+    from nirjax import ir as ir
+    from nirjax import metrics as metrics
+    from nirjax import surrogate as surrogate
+    from nirjax.dialects import Dialect as Dialect
+    from nirjax.dialects import Discretisation as Discretisation
+    from nirjax.engine.exporting import to_nir as to_nir
+    from nirjax.engine.model import Model as Model
+    from nirjax.engine.model import Run as Run
+    from nirjax.engine.model import from_nir as from_nir
+    from nirjax.engine.schedule import Schedule as Schedule
+    from nirjax.errors import AlgebraicLoopError as AlgebraicLoopError
+    from nirjax.errors import ArgumentError as ArgumentError
+    from nirjax.errors import CheckpointError as CheckpointError
+    from nirjax.errors import DataError as DataError
+    from nirjax.errors import FileError as FileError
+    from nirjax.errors import GraphError as GraphError
+    from nirjax.errors import MissingExtraError as MissingExtraError
+    from nirjax.errors import NIRError as NIRError
+    from nirjax.errors import NIRWarning as NIRWarning
+    from nirjax.errors import ParameterError as ParameterError
+    from nirjax.errors import PatternError as PatternError
+    from nirjax.errors import RepairWarning as RepairWarning
+    from nirjax.errors import ShapeError as ShapeError
+    from nirjax.errors import TrainingError as TrainingError
+    from nirjax.errors import UnknownNodeError as UnknownNodeError
+    from nirjax.errors import UnsupportedByTarget as UnsupportedByTarget
+    from nirjax.evaluation import Evaluation as Evaluation
+    from nirjax.evaluation import evaluate as evaluate
+    from nirjax.finetuning import losses as losses
+    from nirjax.finetuning.loop import FinetuneResult as FinetuneResult
+    from nirjax.finetuning.loop import finetune as finetune
+    from nirjax.finetuning.partition import combine as combine
+    from nirjax.finetuning.partition import partition as partition
+    from nirjax.ir.diff import diff as diff
+    from nirjax.ir.flatten import flatten as flatten
+    from nirjax.ir.graph import NIRGraph as NIRGraph
+    from nirjax.ir.hdf5 import read as read
+    from nirjax.ir.hdf5 import write as write
+    from nirjax.ir.timestep import suggest_dt as suggest_dt
+    from nirjax.nnx import from_nnx as from_nnx
+    from nirjax.nnx import to_nnx as to_nnx
+    from nirjax.primitives.base import Primitive as Primitive

@@ -131,7 +131,8 @@ def _run_alone(
     """A node that lies on no cycle, over the whole block."""
     site, primitive = plan.sites[name], plan.primitives[name]
     if primitive.apply is not None:
-        return primitive.apply(site, constants, xs)
+        applied: Array = primitive.apply(site, constants, xs)
+        return applied
     wanted = tuple(v for node, v in record if node == name and v in primitive.variables)
     if primitive.block is not None and not wanted:
         states[name], ys = primitive.block(site, constants, states[name], xs)
@@ -143,9 +144,9 @@ def _run_alone(
         state, y = step(site, constants, state, x)
         return state, (y, {variable: state[variable] for variable in wanted})
 
-    states[name], (ys, kept) = loop(advance, states[name], xs)
+    states[name], (emitted, kept) = loop(advance, states[name], xs)
     traces.update({f"{name}.{variable}": trace for variable, trace in kept.items()})
-    return ys
+    return emitted  # type: ignore[no-any-return]
 
 
 def loop(step: Callable[[Any, Any], tuple[Any, Any]], state: Any, xs: Any) -> tuple[Any, Any]:

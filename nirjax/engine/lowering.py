@@ -173,7 +173,7 @@ def with_ports(graph: NIRGraph) -> NIRGraph:
             nodes[f"input_{name}"] = Input(_port_shape(graph, name, "input"))
             edges.insert(0, (f"input_{name}", name))
     if not graph.outputs:
-        for name in [name for name in graph.nodes if name not in ends["source"] and not name.startswith("input_")]:
+        for name in [name for name in graph.nodes if name not in ends["source"] and name not in graph.inputs]:
             nodes[f"output_{name}"] = Output(_port_shape(graph, name, "output"))
             edges.append((name, f"output_{name}"))
     if len(nodes) == len(graph.nodes):

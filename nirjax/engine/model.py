@@ -280,7 +280,7 @@ def _checked_dtype(dtype: DTypeLike | None) -> jnp.dtype:
     kind = jnp.dtype(jnp.float32 if dtype is None else dtype)
     if not jnp.issubdtype(kind, jnp.floating):
         raise ArgumentError("a model computes in a floating-point type", field="dtype", found=str(kind))
-    if kind == jnp.float64 and jnp.asarray(0.0, kind).dtype != kind:
+    if kind == jnp.float64 and jnp.result_type(float) != kind:
         raise ArgumentError(
             "JAX computes in float32 unless told otherwise",
             field="dtype",

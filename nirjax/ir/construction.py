@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -73,13 +73,22 @@ def build(node: RawNode, types: Mapping[str, type[NIRNode]], path: str = "") -> 
     try:
         if node.nodes is None:
             return _build_leaf(node, types)
-        nodes = {name: build(inner, types, f"{path}.{name}" if path else name) for name, inner in node.nodes.items()}
+        built = dict(_built_nodes(node.nodes, types, path))
+        nodes = {name: built[name] for name in node.nodes}
     except NIRError as error:
         raise (error if error.node is not None else error.located(node=path)) from None
     try:
         return NIRGraph(nodes, node.edges or (), metadata=node.metadata)
     except NIRError as error:
         raise (error.inside(path) if path else error.located(node="")) from None
+
+
+def _built_nodes(
+    nodes: Mapping[str, RawNode], types: Mapping[str, type[NIRNode]], path: str
+) -> Iterator[tuple[str, NIRNode]]:
+    """Ports last: their shapes follow from the other nodes, whose faults are to be named first."""
+    for name in sorted(nodes, key=lambda name: nodes[name].type in ("Input", "Output")):
+        yield name, build(nodes[name], types, f"{path}.{name}" if path else name)
 
 
 def _build_leaf(node: RawNode, types: Mapping[str, type[NIRNode]]) -> NIRNode:

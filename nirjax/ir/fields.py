@@ -149,7 +149,7 @@ class Spec:
             if array.dtype.itemsize > 4:
                 _refuse_where(np.abs(array) > _LARGE, array, name, "numbers that float32 can hold")
         elif array.dtype.itemsize > 4:
-            _refuse_where(np.abs(array.astype(np.float64)) > 2**53, array, name, "integers that float64 can hold")
+            _refuse_where((array > 2**53) | (array < -(2**53)), array, name, "integers that float64 can hold")
         if self.positive:
             _refuse_where(array < _SMALL, array, name, "positive numbers (that float32 can hold)")
         elif not self.negative:

@@ -9,7 +9,6 @@ Source: the HDF5 file format specification, version 3.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,38 +19,14 @@ import numpy as np
 from h5py import h5, h5d, h5f, h5g, h5l, h5o, h5p, h5s
 
 from nirjax.errors import FileError, GraphError, ParameterError, quoted
+from nirjax.ir.chunks import Chunked, is_ours
+from nirjax.ir.heap import REFERENCE, references, words
+from nirjax.ir.limits import Limits
 from nirjax.ir.link_names import hidden_name
-from nirjax.ir.places import Slot, Where, decoded, hdf5, kind_of
-from nirjax.ir.storage import check_storage, chunks, element_of, shape_of, word_bytes
+from nirjax.ir.places import Slot, Where, decoded, hdf5
+from nirjax.ir.storage import check_storage, chunks, element_of, shape_of
 
-LEAST_BYTES = 256 * 2**20
-BYTES_PER_FILE_BYTE = 64
 LONGEST_WORD = 1024
-_REFERENCE = 16
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a file may ask for.
-
-    Attributes:
-        bytes: declared sizes of everything that is to be read, added up over the file.
-        groups: groups visited; a group that is reached twice counts twice.
-        chunks: pieces of one dataset.
-    """
-
-    bytes: int
-    groups: int
-    chunks: int
-
-    @staticmethod
-    def of(file_size: int, max_bytes: int | None = None) -> Limits:
-        """Limits for a file of this size: in an honest file each group and each chunk takes some bytes."""
-        return Limits(
-            bytes=max(LEAST_BYTES, BYTES_PER_FILE_BYTE * file_size) if max_bytes is None else max_bytes,
-            groups=1000 + file_size // 64,
-            chunks=1000 + file_size // 8,
-        )
 
 
 @dataclass
@@ -63,6 +38,7 @@ class Gate:
     declared: int = 0
     groups: int = 0
     seen: dict[int, Slot] = field(default_factory=dict)
+    repeated: tuple[str | None, str] | None = None
 
     @staticmethod
     def open_file(path: bytes, limits: Limits) -> Gate:
@@ -100,6 +76,8 @@ class Gate:
             if kind != h5l.TYPE_HARD:
                 raise _link_error(kind, _place(name, where, of_nodes))
             result[name] = address
+        if of_nodes and self.repeated is None and len(set(result.values())) < len(result):
+            self.repeated = _repeated(result, where)
         return result
 
     def link(self, group: Any, name: str, where: Where) -> int | None:
@@ -140,11 +118,11 @@ class Gate:
             )
         self.groups += 1
         if self.groups > self.limits.groups:
+            node, links = self.repeated or (where.node, "")
             raise FileError(
                 "hard links make more groups than a file of this size holds",
-                node=where.node,
-                field=where.field,
-                found=f"over {self.limits.groups} groups{_repeated(parent)}",
+                node=node,
+                found=f"over {self.limits.groups} groups{links}",
             )
         return found
 
@@ -164,7 +142,7 @@ class Gate:
         if address in self.seen:
             slot = self.seen[address]
             self._count(slot.nbytes, where)
-            return dataclasses.replace(slot, where=where)
+            return Slot(slot.path, where, slot.dtype, slot.shape, slot.nbytes, slot.chunk_rows)
         found = self.open(group, name, where)
         if not isinstance(found, h5d.DatasetID):
             raise ParameterError(
@@ -175,11 +153,11 @@ class Gate:
             check_storage(plist, where)
             shape = shape_of(found, where)
             dtype = element_of(found, where, metadata)
-            nbytes = math.prod(shape) * (_REFERENCE if dtype is None else dtype.itemsize)
+            nbytes = math.prod(shape) * (REFERENCE if dtype is None else dtype.itemsize)
             self._count(nbytes, where)
             chunk_rows = self._check_chunks(plist, shape, dtype, where)
             if dtype is None and nbytes:
-                nbytes = word_bytes(self.file, found, plist, where)
+                nbytes = int(references(self.file, found, shape, where)["length"].sum(dtype=np.uint64))
                 self._count(nbytes, where)
         slot = Slot(path, where, dtype, shape, nbytes, chunk_rows)
         self.seen[address] = slot
@@ -220,7 +198,7 @@ class Gate:
         count, chunk = found
         if (
             count > self.limits.chunks
-            or math.prod(chunk) * (dtype.itemsize if dtype else _REFERENCE) > self.limits.bytes
+            or math.prod(chunk) * (dtype.itemsize if dtype else REFERENCE) > self.limits.bytes
         ):
             raise FileError(
                 "cut into more chunks, or larger ones, than a file of this size has",
@@ -239,37 +217,59 @@ class Gate:
         Raises:
             FileError: the data is damaged.
         """
-        array = np.empty(slot.shape, dtype=_WORDS if slot.dtype is None else slot.dtype)
         with hdf5(slot.where):
-            if array.size:
-                dataset = h5d.open(self.file, slot.path)
-                dataset.read(h5s.ALL, h5s.ALL, array, _in_memory(dataset, slot))
-        return array
+            if slot.dtype is None:
+                return self._words(slot)
+            if slot.shape:
+                return next(self.read_rows(slot, slot.nbytes))
+            array = np.empty((), dtype=slot.dtype)
+            dataset = h5d.open(self.file, slot.path)
+            dataset.read(h5s.ALL, h5s.ALL, array, _in_memory(dataset, slot))
+            return array
 
     def read_rows(self, slot: Slot, at_once: int) -> Iterator[np.ndarray]:
         """The values, some rows of the first axis at a time, about `at_once` bytes each; raises as `read`."""
-        if slot.dtype is None or not slot.shape or slot.nbytes <= at_once:
+        if slot.dtype is None or not slot.shape:
             yield self.read(slot)
+            return
+        if not slot.nbytes:
+            yield np.empty(slot.shape, slot.dtype)
             return
         rows = max(1, at_once // max(1, slot.nbytes // slot.shape[0]))
         rows = -(-rows // slot.chunk_rows) * slot.chunk_rows
         with hdf5(slot.where):
             dataset = h5d.open(self.file, slot.path)
+            ours = is_ours(dataset.get_create_plist())
+            chunked = Chunked.of(dataset, slot.shape, slot.dtype, slot.where) if ours else None
             for start in range(0, slot.shape[0], rows):
-                part = (min(rows, slot.shape[0] - start), *slot.shape[1:])
+                count = min(rows, slot.shape[0] - start)
+                if chunked is not None:
+                    yield chunked.rows(start, count)
+                    continue
                 space = dataset.get_space()
-                space.select_hyperslab((start, *(0,) * (len(part) - 1)), part)
-                array = np.empty(part, dtype=slot.dtype)
-                dataset.read(h5s.create_simple(part), space, array, _in_memory(dataset, slot))
+                space.select_hyperslab((start, *(0,) * (len(slot.shape) - 1)), (count, *slot.shape[1:]))
+                array = np.empty((count, *slot.shape[1:]), dtype=slot.dtype)
+                dataset.read(h5s.create_simple(array.shape), space, array, _in_memory(dataset, slot))
                 yield array
 
-
-_WORDS = np.dtype("O", metadata={"vlen": bytes})
+    def _words(self, slot: Slot) -> np.ndarray:
+        dataset = h5d.open(self.file, slot.path)
+        found = list(words(self.file, references(self.file, dataset, slot.shape, slot.where), slot.where))
+        array = np.empty(len(found), dtype=object)
+        array[:] = found
+        return array.reshape(slot.shape)
 
 
 def _in_memory(dataset: Any, slot: Slot) -> Any:
     """The type to read as: fixed strings as they are (HDF5 converts no character sets), the rest as NumPy's."""
     return dataset.get_type() if slot.dtype is not None and slot.dtype.kind == "S" else None
+
+
+def kind_of(found: Any) -> str:
+    """What an open HDF5 object is, in words."""
+    if isinstance(found, h5g.GroupID):
+        return "a group"
+    return "a dataset" if isinstance(found, h5d.DatasetID) else "a committed datatype"
 
 
 def _name(raw: bytes, where: Where, of_nodes: bool) -> str:
@@ -306,11 +306,11 @@ def _link_error(kind: int, where: Where) -> FileError:
     )
 
 
-def _repeated(parent: Any) -> str:
-    """Words for hard links of one group that lead to the same place, if there are any."""
-    addresses: dict[int, list[str]] = {}
-    parent.links.iterate(
-        lambda name, info: addresses.setdefault(info.u, []).append(name.decode("utf-8", "replace")), info=True
-    )
-    names = max(addresses.values(), key=len, default=[])
-    return f", {len(names)} links {quoted(commonprefix(names))}* to one of them" if len(names) > 1 else ""
+def _repeated(links: dict[str, int], where: Where) -> tuple[str | None, str]:
+    """Nodes that are one and the same group: the path of the first, and words for all."""
+    names: dict[int, list[str]] = {}
+    for name, address in links.items():
+        names.setdefault(address, []).append(name)
+    most = max(names.values(), key=len)
+    words = f", {len(most)} links {quoted(commonprefix(most))}* to one of them"  # noqa: RUF071
+    return _place(most[0], where, True).node, words

@@ -48,8 +48,9 @@ class NIRGraph(NIRNode):
         object.__setattr__(self, "nodes", FrozenDict(_checked_nodes(self.nodes)))
         object.__setattr__(self, "edges", _checked_edges(self.edges))
         object.__setattr__(self, "metadata", FrozenDict.deep(self.metadata))
-        for edge in self.edges:
+        for edge in {edge[0]: edge for edge in reversed(self.edges)}.values():
             self.source(edge)
+        for edge in {edge[1]: edge for edge in reversed(self.edges)}.values():
             self.destination(edge)
         repeated = [edge for edge, count in Counter(self.edges).items() if count > 1]
         if repeated:

@@ -13,7 +13,9 @@ from nirjax.ir.checking import check_graph, notices_of
 from nirjax.ir.construction import build, check_version, known_types, stored_names
 from nirjax.ir.graph import NIRGraph
 from nirjax.ir.inline import FlatGraph
+from nirjax.ir.limits import Limits
 from nirjax.ir.nodes import NIRNode
+from nirjax.ir.process import read_apart
 from nirjax.ir.raw import Notice, RawFile, RawNode, digest_of
 from nirjax.ir.repairing import mend_content, mend_shapes
 
@@ -85,12 +87,13 @@ def write(
 
 
 def _content(name: str, types: dict[str, type[NIRNode]], trusted: bool, max_bytes: int | None) -> RawFile:
-    size = _size(name)
+    limits = Limits.of(_size(name), max_bytes)
     table = {kind: tuple(stored_names(cls)) for kind, cls in types.items()}
-    from nirjax.ir.gate import Limits
+    if not trusted:
+        return read_apart(os.fsencode(name), table, limits)
     from nirjax.ir.reading import read_trusted
 
-    return read_trusted(os.fsencode(name), table, Limits.of(size, max_bytes))
+    return read_trusted(os.fsencode(name), table, limits)
 
 
 def _size(name: str) -> int:

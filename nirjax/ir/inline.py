@@ -62,8 +62,15 @@ def _walk(graph: NIRGraph, above: Path) -> Iterator[tuple[Path, NIRNode]]:
 
 
 def _edges(graph: NIRGraph, above: Path) -> Iterator[tuple[Path, Path]]:
+    sources: dict[str, Path] = {}
+    destinations: dict[str, Path] = {}
     for edge in graph.edges:
-        yield (*above, *graph.source(edge)), (*above, *graph.destination(edge))
+        source, destination = edge
+        if source not in sources:
+            sources[source] = (*above, *graph.source(edge))
+        if destination not in destinations:
+            destinations[destination] = (*above, *graph.destination(edge))
+        yield sources[source], destinations[destination]
     for name, node in graph.nodes.items():
         if isinstance(node, NIRGraph):
             yield from _edges(node, (*above, name))

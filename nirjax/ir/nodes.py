@@ -9,6 +9,7 @@ Source: the NIR specification, https://neuroir.org/docs/primitives.html, and the
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -52,12 +53,12 @@ class NIRNode:
     @classmethod
     def field_names(cls) -> tuple[str, ...]:
         """Names of the node's own fields, in the order of the reference package."""
-        return tuple(f.name for f in dataclasses.fields(cls) if f.name != "metadata")
+        return _field_names(cls)  # type: ignore[arg-type]
 
     @classmethod
     def parameter_names(cls) -> tuple[str, ...]:
         """Names of the fields that hold real numbers: what can be trained."""
-        return tuple(name for name in cls.field_names() if spec_of(cls, name).kind == "real")
+        return _parameter_names(cls)  # type: ignore[arg-type]
 
     def accepts(self) -> Shape | None:
         """Shape of the input that the fields alone determine, or None where any (fitting) shape will do."""
@@ -82,6 +83,16 @@ class NIRNode:
     def __repr__(self) -> str:
         words = ", ".join(f"{name}={_brief(getattr(self, name))}" for name in self.field_names())
         return f"{type(self).__name__}({words})"
+
+
+@functools.cache
+def _field_names(cls: type[NIRNode]) -> tuple[str, ...]:
+    return tuple(f.name for f in dataclasses.fields(cls) if f.name != "metadata")
+
+
+@functools.cache
+def _parameter_names(cls: type[NIRNode]) -> tuple[str, ...]:
+    return tuple(name for name in cls.field_names() if spec_of(cls, name).kind == "real")
 
 
 def _brief(value: Any) -> str:
@@ -284,14 +295,16 @@ class _Convolution(NIRNode):
             raise ParameterError(
                 "wrong size", field="input_shape", found=self.input_shape.tolist(), expected=f"{self.axes} numbers"
             )
-        if self.input_shape is not None:
-            self._refuse_large_kernel(_numbers(self.input_shape, self.axes))
+        shape = self.accepts()
+        if shape is not None:
+            self._refuse_shape(shape)
 
-    def _refuse_large_kernel(self, spatial: Shape) -> None:
+    def _refuse_shape(self, shape: Shape) -> None:
         try:
-            self._output_size(spatial, "weight")
+            _limited(shape, "input_shape")
+            self.gives(shape)
         except ShapeError as error:
-            raise ParameterError(error.message, field=error.field, found=error.found) from None
+            raise ParameterError(error.message, field=error.field, found=error.found, expected=error.expected) from None
 
     def pads(self) -> tuple[tuple[int, int], ...]:
         """(before, after) for each spatial axis."""

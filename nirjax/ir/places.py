@@ -1,14 +1,12 @@
-"""Places in a file, as the reader's parts hand them to each other and as errors name them. Needs h5py."""
+"""Places in a file, as the reader's parts hand them to each other and as errors name them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from h5py import h5d, h5g
 
 from nirjax.errors import FileError, NIRError, ParameterError, quoted
 
@@ -46,13 +44,6 @@ class Slot:
     @property
     def is_words(self) -> bool:
         return self.dtype is None or self.dtype.kind == "S"
-
-
-def kind_of(found: Any) -> str:
-    """What an open HDF5 object is, in words."""
-    if isinstance(found, h5g.GroupID):
-        return "a group"
-    return "a dataset" if isinstance(found, h5d.DatasetID) else "a committed datatype"
 
 
 def decoded(data: bytes, where: Where) -> str:

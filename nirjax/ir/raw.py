@@ -6,7 +6,7 @@ The reader makes it, possibly in another process; construction turns it into nod
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +33,7 @@ class RawNode:
     fields: Mapping[str, Any]
     metadata: Mapping[str, Any] = field(default_factory=dict)
     nodes: Mapping[str, RawNode] | None = None
-    edges: Sequence[Edge] | None = None
+    edges: tuple[Edge, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _array_parts(array: np.ndarray) -> Iterator[Any]:
         yield from (_word("word", text.decode("utf-8", "surrogateescape")) for text in array.ravel().tolist())
         return
     yield _word("array", f"{array.dtype.str} {array.shape}")
-    yield memoryview(np.ascontiguousarray(array).view(np.uint8).reshape(-1)) if array.size else b""
+    yield np.ascontiguousarray(array).reshape(-1).view(np.uint8).data if array.size else b""
 
 
 def _word(kind: str, text: str) -> bytes:

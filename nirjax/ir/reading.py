@@ -6,17 +6,19 @@ The walk checks the whole file and reads nothing but types and the version; `fil
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from h5py import h5a, h5g, h5s, h5t
 
 from nirjax.errors import FileError, GraphError, ParameterError, UnknownNodeError, quoted
-from nirjax.ir.gate import Gate, Limits
-from nirjax.ir.places import Slot, Where, decoded, hdf5, kind_of
-from nirjax.ir.raw import DEEPEST, Edge, Notice, RawFile, RawNode
+from nirjax.ir.filling import filled, slots_of
+from nirjax.ir.gate import Gate, kind_of
+from nirjax.ir.limits import Limits
+from nirjax.ir.places import Slot, Where, decoded, hdf5
+from nirjax.ir.raw import DEEPEST, Notice, RawFile, RawNode
 
 DIGEST = "nirjax.digest"
 """Name of the root group's attribute that holds the content's digest."""
@@ -48,7 +50,7 @@ def sketch(gate: Gate, table: FieldTable) -> Sketch:
     version = walk.version(root)
     node = walk.root_node(root)
     file = RawFile(node, version, walk.digest(root), tuple(walk.notices))
-    return Sketch(file, tuple(_slots(node)))
+    return Sketch(file, tuple(slots_of(node)))
 
 
 def read_trusted(path: bytes, table: FieldTable, limits: Limits) -> RawFile:
@@ -63,68 +65,6 @@ def read_trusted(path: bytes, table: FieldTable, limits: Limits) -> RawFile:
         return arrays[slot.path]
 
     return filled(found.file, load)
-
-
-def filled(file: RawFile, load: Callable[[Slot], np.ndarray]) -> RawFile:
-    """The file with every slot replaced by what `load` gives for it: arrays, words decoded, edges as pairs of names."""
-    return replace(file, node=_filled(file.node, load))
-
-
-def _filled(node: RawNode, load: Callable[[Slot], np.ndarray]) -> RawNode:
-    return RawNode(
-        type=node.type,
-        fields={name: _value(slot, load) for name, slot in node.fields.items()},
-        metadata=_filled_mapping(node.metadata, load),
-        nodes=None if node.nodes is None else {name: _filled(inner, load) for name, inner in node.nodes.items()},
-        edges=None if node.edges is None else _pairs(node.edges, load),
-    )
-
-
-def _filled_mapping(mapping: Mapping[str, Any], load: Callable[[Slot], np.ndarray]) -> dict[str, Any]:
-    return {
-        name: _filled_mapping(value, load) if isinstance(value, Mapping) else _number(_value(value, load))
-        for name, value in mapping.items()
-    }
-
-
-def _value(slot: Slot, load: Callable[[Slot], np.ndarray]) -> Any:
-    array = load(slot)
-    return decoded(bytes(array[()]), slot.where) if slot.is_words and slot.shape == () else array
-
-
-def _number(value: Any) -> Any:
-    """A 0-d array as a NumPy number, which is what the reference package has in metadata."""
-    return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
-
-
-def _pairs(edges: Any, load: Callable[[Slot], np.ndarray]) -> tuple[Edge, ...]:
-    if not isinstance(edges, Slot):
-        return tuple(edges)
-    names: dict[bytes, str] = {}
-
-    def name(data: bytes) -> str:
-        if data not in names:
-            names[data] = decoded(data, edges.where)
-        return names[data]
-
-    return tuple((name(a), name(b)) for a, b in load(edges).tolist())
-
-
-def _slots(node: RawNode) -> Iterator[Slot]:
-    yield from node.fields.values()
-    yield from _mapping_slots(node.metadata)
-    if isinstance(node.edges, Slot):
-        yield node.edges
-    for inner in (node.nodes or {}).values():
-        yield from _slots(inner)
-
-
-def _mapping_slots(mapping: Mapping[str, Any]) -> Iterator[Slot]:
-    for value in mapping.values():
-        if isinstance(value, Mapping):
-            yield from _mapping_slots(value)
-        else:
-            yield value
 
 
 @dataclass
@@ -257,7 +197,7 @@ class _Walk:
             else:
                 found[full] = self.node(group, links, here, inner, (*above, address), depth + 1)
 
-    def edges(self, group: Any, links: dict[str, int], path: bytes, where: Where) -> Slot | tuple[Edge, ...]:
+    def edges(self, group: Any, links: dict[str, int], path: bytes, where: Where) -> Any:
         if "edges" not in links:
             raise GraphError("the graph has no edges", node=where.node, field="edges", expected="a list of pairs")
         slot = self.gate.slot(group, "edges", links["edges"], path + b"/edges", where)

@@ -108,6 +108,11 @@ def _to_node(node: NIRNode, nir: Any, path: str) -> Any:
 def _thawed(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _thawed(inner) for name, inner in value.items()}
+    if isinstance(value, np.ndarray) and value.dtype.kind in "OU":
+        return value.astype(_WORDS)
     if isinstance(value, np.ndarray):
         return value.copy() if value.ndim else value[()]
     return value
+
+
+_WORDS = np.dtype("O", metadata={"vlen": str})  # as h5py marks strings, so that nir.write can write them

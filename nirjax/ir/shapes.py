@@ -79,9 +79,11 @@ def _output(name: str, node: NIRNode, shape: Shape) -> Shape:
 
 
 def _check_edges(flat: FlatGraph, leaving: dict[str, Shape]) -> None:
+    fitting: set[tuple[str, Shape]] = set()
     for source, destination in flat.edges:
-        if source not in leaving:
+        if source not in leaving or (destination, leaving[source]) in fitting:
             continue
+        fitting.add((destination, leaving[source]))
         try:
             flat.nodes[destination].gives(leaving[source])
         except ShapeError as error:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
-import zlib
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from h5py import h5d, h5s, h5t, h5z
 
 from nirjax.errors import FileError, ParameterError
+from nirjax.ir.chunks import filter_codes
 from nirjax.ir.places import Where
 
 MOST_AXES = 32
@@ -33,7 +31,7 @@ def check_storage(plist: Any, where: Where) -> None:
         raise storage_error(where, "an unknown layout")
     if plist.get_external_count() > 0:
         raise storage_error(where, "external storage")
-    codes = _filter_codes(plist)
+    codes = filter_codes(plist)
     for code in codes:
         if code not in _FILTERS or codes.count(code) > 1:
             raise FileError(
@@ -88,55 +86,6 @@ def element_of(dataset: Any, where: Where, metadata: bool) -> np.dtype | None:
         found=_type_name(kind),
         expected="integers, or floats of at most 64 bits" + (", bool, complex, strings" if metadata else ""),
     )
-
-
-def word_bytes(file: Any, dataset: Any, plist: Any, where: Where) -> int:
-    """Bytes of all words of a dataset of any-length strings, by their references, which carry the lengths.
-
-    Raises:
-        FileError: damaged references, or storage in which they cannot be looked at.
-    """
-    width = 8 + file.get_create_plist().get_sizes()[0]
-    total, most = 0, width * 2**20
-    for piece in _references(file, dataset, plist, width, where):
-        for start in range(0, len(piece), most):
-            part = np.frombuffer(piece[start : start + most], np.uint8)
-            if part.size % width:
-                raise storage_error(where, "damaged references to strings")
-            total += int(part.reshape(-1, width)[:, :4].copy().view("<u4").sum(dtype=np.uint64))
-    return total
-
-
-def _references(file: Any, dataset: Any, plist: Any, width: int, where: Where) -> Iterator[bytes]:
-    if plist.get_layout() == h5d.CONTIGUOUS:
-        offset = dataset.get_offset()
-        yield b"" if offset is None else os.pread(int(file.get_vfd_handle()), dataset.get_storage_size(), offset)
-    elif plist.get_layout() == h5d.CHUNKED:
-        most = math.prod(plist.get_chunk()) * width
-        for i in range(dataset.get_num_chunks()):
-            mask, data = dataset.read_direct_chunk(dataset.get_chunk_info(i).chunk_offset)
-            yield _unfiltered(data, _filter_codes(plist), mask, width, most, where)
-    else:
-        raise storage_error(where, "strings of any length in compact storage")
-
-
-def _unfiltered(data: bytes, codes: list[int], mask: int, width: int, most: int, where: Where) -> bytes:
-    for i, code in reversed(list(enumerate(codes))):
-        if mask >> i & 1:
-            continue
-        if code == h5z.FILTER_DEFLATE:
-            data = zlib.decompressobj().decompress(data, most + 4)
-        elif code == h5z.FILTER_FLETCHER32:
-            data = data[:-4]
-        elif code == h5z.FILTER_SHUFFLE and len(data) % width == 0:
-            data = np.frombuffer(data, np.uint8).reshape(width, -1).T.tobytes()
-        else:
-            raise storage_error(where, f"strings of any length under the filter {_FILTERS[code]}")
-    return data
-
-
-def _filter_codes(plist: Any) -> list[int]:
-    return [int(plist.get_filter(i)[0]) for i in range(plist.get_nfilters())]
 
 
 def storage_error(where: Where, found: str) -> FileError:

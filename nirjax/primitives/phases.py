@@ -164,8 +164,11 @@ def settle(site: Site, constants: Constants, s: Scratch) -> Scratch:
 
 def clamp(site: Site, constants: Constants, s: Scratch) -> Scratch:
     """v := max(v, lowest)."""
-    lowest = -constants["v_threshold"] if site.rule.lowest == "-v_threshold" else site.rule.lowest
-    return s if lowest is None else {**s, "v": jnp.maximum(s["v"], lowest)}
+    lowest = site.rule.lowest
+    if lowest is None or "v_threshold" not in constants:
+        return s
+    bound = -constants["v_threshold"] if isinstance(lowest, str) else lowest
+    return {**s, "v": jnp.maximum(s["v"], bound)}
 
 
 PHASES: dict[str, Phase] = {

@@ -1,0 +1,185 @@
+"""Options that several commands share, and what they stand for."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import math
+from typing import TYPE_CHECKING, Any
+
+from nirjax.errors import ArgumentError, NIRError
+
+if TYPE_CHECKING:
+    from nirjax.engine.model import Model
+    from nirjax.ir.graph import NIRGraph
+    from nirjax.surrogate import Surrogate
+
+SURROGATES = ("fast_sigmoid", "atan", "sigmoid", "triangular", "boxcar", "gaussian", "straight_through")
+
+
+class UsageError(NIRError):
+    """The command line itself is wrong."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are exceptions, so that one place prints them."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        kwargs.setdefault("allow_abbrev", False)
+        super().__init__(*args, **kwargs)
+
+    def error(self, message: str) -> Any:
+        """Raise instead of exiting.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def add_graph(parser: argparse.ArgumentParser, help: str = "the .nir file") -> None:
+    """The positional argument GRAPH, and --repair."""
+    parser.add_argument("graph", metavar="GRAPH", help=help)
+    add_repair(parser)
+
+
+def add_repair(parser: argparse.ArgumentParser) -> None:
+    """--repair."""
+    parser.add_argument(
+        "--repair", action="store_true", help="mend what can be mended in the file without guessing; each mend is told"
+    )
+
+
+def add_semantics(parser: argparse.ArgumentParser) -> None:
+    """--dt and --dialect: how the graph is run."""
+    parser.add_argument(
+        "--dt",
+        type=positive,
+        help="the time step, in the file's own unit of time (seconds by convention); a NIR file does not carry one",
+    )
+    parser.add_argument(
+        "--dialect",
+        default="nir",
+        metavar="NAME",
+        help="the discrete semantics: a name, or a call such as 'snntorch(reset_delay=False)' (default: nir)",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """--json."""
+    parser.add_argument("--json", action="store_true", help="write the result to stdout as JSON")
+
+
+def add_batch_size(parser: argparse.ArgumentParser, default: int | None, help: str) -> None:
+    """--batch-size."""
+    parser.add_argument("--batch-size", type=count, default=default, metavar="N", help=help)
+
+
+def positive(text: str) -> float:
+    """A positive, finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return value
+
+
+def count(text: str) -> int:
+    """A whole number from one."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return value
+
+
+def whole(text: str) -> int:
+    """A whole number from zero: a seed."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return value
+
+
+def share(text: str) -> float:
+    """A number between zero and one, neither included."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
+    return value
+
+
+def graph_of(args: argparse.Namespace) -> NIRGraph:
+    """The graph of `args.graph`, repaired if that is wished.
+
+    Raises:
+        FileError, GraphError, UnknownNodeError, ParameterError, ShapeError: as `nirjax.read`.
+    """
+    from nirjax.ir.hdf5 import read
+
+    return read(args.graph, repair=args.repair)
+
+
+def model_of(args: argparse.Namespace, *, surrogate: str | None = None) -> Model:
+    """The model that `args.graph`, `args.dt` and `args.dialect` stand for.
+
+    Raises:
+        ArgumentError: dt is missing; no such dialect or surrogate. What `nirjax.read` and `nirjax.from_nir` raise.
+    """
+    from nirjax.dialects import dialect_of
+
+    graph, dialect = graph_of(args), dialect_of(args.dialect)
+    chosen = None if surrogate is None else surrogate_of(surrogate)
+    from nirjax.engine.model import from_nir
+
+    return from_nir(graph, dt=args.dt, dialect=dialect, surrogate=chosen)
+
+
+def surrogate_of(text: str) -> Surrogate:
+    """A surrogate from its name or a call with literals: "atan", "fast_sigmoid(10)", "gaussian(sigma=0.5)".
+
+    Raises:
+        ArgumentError: no such surrogate, or arguments that it does not take.
+    """
+    name, args, words = literal_call(text)
+    if name not in SURROGATES:
+        raise ArgumentError(
+            "no such surrogate", field="surrogate", found=text, expected=f"one of {', '.join(SURROGATES)}"
+        )
+    from nirjax import surrogate
+
+    try:
+        made: Surrogate = getattr(surrogate, name)(*args, **words)
+    except TypeError as error:
+        raise ArgumentError(str(error), field="surrogate", found=text) from None
+    return made
+
+
+def literal_call(text: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """The name and the literal arguments of a call that is parsed and never evaluated.
+
+    Raises:
+        ArgumentError: it is anything else.
+    """
+    try:
+        tree = ast.parse(text, mode="eval").body
+        if isinstance(tree, ast.Name):
+            return tree.id, [], {}
+        if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
+            words = {word.arg: ast.literal_eval(word.value) for word in tree.keywords if word.arg is not None}
+            if len(words) == len(tree.keywords):
+                return tree.func.id, [ast.literal_eval(value) for value in tree.args], words
+    except (SyntaxError, ValueError):
+        pass
+    raise ArgumentError("not a name or a call with literal values", found=text, expected="name, or name(value, ...)")

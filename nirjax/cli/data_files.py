@@ -1,0 +1,168 @@
+"""Recordings from and to .npz and .npy files."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nirjax.errors import ArgumentError, DataError, FileError
+
+if TYPE_CHECKING:
+    from nirjax.engine.model import Model
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """The input of a graph, from a file.
+
+    Attributes:
+        x: by Input node, each (sample, time, *shape).
+        single: the file held one recording, without a sample axis.
+        time_first: the file held (time, sample, *shape).
+        length: time steps of each sample, or None.
+    """
+
+    x: Arrays
+    single: bool
+    time_first: bool
+    length: np.ndarray | None
+
+    @property
+    def samples(self) -> int:
+        """How many recordings there are."""
+        return len(next(iter(self.x.values())))
+
+    def laid_out(self, values: np.ndarray) -> np.ndarray:
+        """(sample, time, ...) as the file had it."""
+        if self.single:
+            return np.asarray(values[0])
+        return np.swapaxes(values, 0, 1) if self.time_first else values
+
+
+def read_arrays(path: str) -> Arrays:
+    """The arrays of a .npz file by name; a .npy file's is called x.
+
+    Raises:
+        FileError: missing, damaged, or of another kind.
+    """
+    try:
+        found: Any = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return {"x": found}
+        with found:
+            arrays: Arrays = {name: found[name] for name in found.files}
+            return arrays
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        # NumPy takes whatever it does not know for a pickle, and says so.
+        unknown = isinstance(error, ValueError) and "pickle" in str(error)
+        reason = "another kind of file" if unknown else getattr(error, "strerror", None) or str(error)
+        raise FileError("the data cannot be read", file=path, found=reason, expected="a .npz or .npy file") from None
+
+
+def recordings_of(model: Model, path: str, *, time_first: bool = False) -> Recordings:
+    """The recordings of a file as the model takes them.
+
+    A .npy file, or `x` in a .npz file, is the input of a graph with one Input; with several Inputs the .npz file has
+    an array under each one's name. Each is (sample, time, *shape), or (time, *shape) of one recording.
+
+    Raises:
+        FileError, DataError: the file cannot be read, or does not fit the model.
+    """
+    plan = model.program.plan
+    arrays = read_arrays(path)
+    wanted = {name: "x" if len(plan.inputs) == 1 and "x" in arrays else name for name in plan.inputs}
+    missing = [name for name in wanted.values() if name not in arrays]
+    if missing:
+        raise DataError(
+            "the file lacks an array",
+            file=path,
+            field=missing[0] if len(plan.inputs) > 1 else "x",
+            found=sorted(arrays),
+            expected="x" if len(plan.inputs) == 1 else f"one array for each Input: {', '.join(plan.inputs)}",
+        )
+    values, leads = {}, {}
+    for name, key in wanted.items():
+        shape = plan.sites[name].input_shape
+        array = arrays[key]
+        lead = array.ndim - len(shape)
+        if array.dtype.kind not in "fiub" or lead not in (1, 2) or array.shape[lead:] != shape or array.size == 0:
+            axes = "".join(f", {n}" for n in shape)
+            raise DataError(
+                "the recordings do not fit the graph",
+                file=path,
+                node=name,
+                field=key,
+                found=f"{array.dtype} {array.shape}",
+                expected=f"numbers (time{axes}) or {'(time, sample' if time_first else '(sample, time'}{axes})",
+            )
+        values[name] = array[None] if lead == 1 else np.swapaxes(array, 0, 1) if time_first else array
+        leads[name] = values[name].shape[:2], lead == 1
+    if len(set(leads.values())) > 1:
+        raise DataError("the inputs differ in samples or time steps", file=path, found=leads)
+    (samples, steps), single = next(iter(leads.values()))
+    return Recordings(values, single, time_first, _length(arrays.get("length"), samples, steps, path))
+
+
+def _length(length: np.ndarray | None, samples: int, steps: int, path: str) -> np.ndarray | None:
+    if length is None:
+        return None
+    fits = length.shape == (samples,) and length.dtype.kind in "iu"
+    if not fits or length.min() < 1 or length.max() > steps:
+        raise DataError(
+            "the lengths do not fit", file=path, field="length", found=f"{length.dtype} {length.shape}",
+            expected=f"integers ({samples},), from 1 to {steps}",
+        )  # fmt: skip
+    return length
+
+
+def write_arrays(path: str, arrays: Mapping[str, Any]) -> None:
+    """Write a .npz file, or a .npy file of one array; whole or not at all.
+
+    Raises:
+        ArgumentError: another ending, or several arrays for a .npy file.
+        FileError: it cannot be written.
+    """
+    from nirjax.ir.atomic import replace_file
+
+    check_ending(path, arrays)
+    buffer = io.BytesIO()
+    if path.endswith(".npy"):
+        np.save(buffer, next(iter(arrays.values())), allow_pickle=False)
+    else:
+        np.savez_compressed(buffer, **{name: np.asarray(values) for name, values in arrays.items()})  # type: ignore[arg-type]
+    replace_file(path, buffer.getvalue())
+
+
+def check_ending(path: str, names: Mapping[str, Any] | tuple[str, ...]) -> None:
+    """Can arrays of these names be written to this path? Asked before the work is done.
+
+    Raises:
+        ArgumentError: another ending, or several arrays for a .npy file.
+        FileError: the folder is not there.
+    """
+    if not path.endswith((".npz", ".npy")):
+        raise ArgumentError("not a kind of data file", field="--out", found=path, expected="a name in .npz or .npy")
+    if path.endswith(".npy") and len(names) > 1:
+        raise ArgumentError(
+            "a .npy file holds one array", field="--out", found=", ".join(names), expected="a name in .npz"
+        )
+    check_folder(path)
+
+
+def check_folder(path: str) -> None:
+    """Is the folder there that a file is to be written into?
+
+    Raises:
+        FileError: it is not.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise FileError("the folder is not there", file=folder)

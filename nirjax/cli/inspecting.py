@@ -1,0 +1,200 @@
+"""`nirjax inspect`: what is in a graph."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nirjax.cli.arguments import add_graph, add_json, add_semantics, graph_of
+from nirjax.cli.terminal import EXIT_CODES, FINE, say, show_json, show_table, shown
+
+if TYPE_CHECKING:
+    from nirjax.ir.graph import Edge, NIRGraph
+    from nirjax.ir.inline import FlatGraph
+    from nirjax.ir.nodes import NIRNode
+
+HELP = "show what is in a graph: nodes, shapes, parameters, cycles, hints at the time step"
+
+_TIMES = ("tau", "tau_mem", "tau_syn", "delay")
+
+
+def describe(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    add_graph(parser)
+    add_semantics(parser)
+    parser.add_argument("--plot", metavar="FILE.png", help="draw the graph (needs: pip install 'nirjax[plot]')")
+    add_json(parser)
+    parser.epilog = (
+        "Without --dt the file alone is looked at. With it the graph is made ready to run, which shows time constants\n"
+        "in steps, where delays sit under the dialect, and what the engine warns of.\n\n"
+        f"example: nirjax inspect nirjax-demo/digits.nir --dt 1e-4 --plot digits.png\n{EXIT_CODES}"
+    )
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Show the graph."""
+    graph = graph_of(args)
+    facts = facts_of(graph, args.dt, args.dialect)
+    if args.plot:
+        draw(graph, args.plot, title=args.graph)
+    if args.json:
+        show_json({"file": args.graph, **facts})
+    else:
+        show(args.graph, facts)
+        if args.plot:
+            say(f"\ndrawn to {args.plot}")
+    return FINE
+
+
+def facts_of(graph: NIRGraph, dt: float | None = None, dialect: str = "nir") -> dict[str, Any]:
+    """Everything that `inspect` says, as plain data.
+
+    Raises:
+        NIRError: the graph cannot be run under this dt and dialect; without a dt, never.
+    """
+    from nirjax.ir.inline import inline
+    from nirjax.ir.timestep import suggest_dt
+
+    steps: dict[str, float] = {}
+    feedback, flat = None, inline(graph)
+    if dt is not None:
+        from nirjax.engine.lowering import with_ports
+        from nirjax.engine.model import from_nir
+
+        model = from_nir(graph, dt=dt, dialect=dialect)
+        steps = {name: site.dt for name, site in model.program.plan.sites.items()}
+        feedback, flat = model.feedback, inline(with_ports(graph))
+    shapes = _shapes(flat)
+    nodes = {name: _node(node, shapes.get(name), steps.get(name)) for name, node in flat.nodes.items()}
+    sizes = [int(np.prod(one["shape"])) for node in nodes.values() for one in node["parameters"].values()]
+    return {
+        "dt": dt,
+        "dialect": None if dt is None else dialect,
+        "nodes": nodes,
+        "edges": list(flat.edges),
+        "inputs": list(flat.inputs),
+        "outputs": list(flat.outputs),
+        "parameters": sum(sizes),
+        "cycles": _cycles(flat, feedback),
+        "hints": [{"dt": hint.dt, "nodes": hint.nodes, "why": hint.why} for hint in suggest_dt(graph)],
+        "metadata": dict(graph.metadata),
+    }
+
+
+def _shapes(flat: FlatGraph) -> dict[str, tuple[Any, Any]]:
+    from nirjax.errors import ShapeError
+    from nirjax.ir.shapes import infer_shapes
+
+    try:
+        return {name: (signal.input, signal.output) for name, signal in infer_shapes(flat).items()}
+    except ShapeError:
+        return {}
+
+
+def _node(node: NIRNode, shapes: tuple[Any, Any] | None, step: float | None) -> dict[str, Any]:
+    parameters = {}
+    for field in type(node).parameter_names():
+        values = getattr(node, field)
+        entry: dict[str, Any] = {
+            "shape": values.shape,
+            "dtype": str(values.dtype),
+            "min": values.min() if values.size else None,
+            "max": values.max() if values.size else None,
+        }
+        if step is not None and field in _TIMES and values.size:
+            entry["steps"] = [float(values.min()) / step, float(values.max()) / step]
+        parameters[field] = entry
+    other = {
+        field: getattr(node, field)
+        for field in type(node).field_names()
+        if field not in parameters and field not in ("input_type", "output_type")
+    }
+    return {
+        "type": type(node).__name__,
+        "input": None if shapes is None else shapes[0],
+        "output": None if shapes is None else shapes[1],
+        "parameters": parameters,
+        "settings": {field: value for field, value in other.items() if value is not None},
+        "metadata": dict(node.metadata),
+    }
+
+
+def _cycles(flat: FlatGraph, feedback: tuple[Edge, ...] | None) -> list[dict[str, Any]]:
+    """Each cycle's nodes, and its edges that deliver what they carried one step before."""
+    from nirjax.engine.cycles import components, feedback_edges
+
+    names, edges = list(flat.nodes), set(flat.edges)
+    delayed = feedback_edges(names, flat.edges, flat.inputs) if feedback is None else feedback
+    found = []
+    for part in components(names, flat.edges):
+        if len(part) > 1 or (part[0], part[0]) in edges:
+            members = set(part)
+            inside = [edge for edge in delayed if edge[0] in members and edge[1] in members]
+            found.append({"nodes": [name for name in names if name in members], "delayed": inside})
+    return found
+
+
+def draw(graph: NIRGraph, path: str, *, title: str) -> None:
+    """The graph as a picture.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        FileError: the picture cannot be written.
+    """
+    from nirjax import plot
+    from nirjax.cli.pictures import save
+
+    save(plot.graph(graph, title=title), path)
+
+
+def show(file: str, facts: dict[str, Any]) -> None:
+    """The facts for people."""
+    nodes, edges = facts["nodes"], facts["edges"]
+    say(f"{file}: {len(nodes)} nodes, {len(edges)} edges, {facts['parameters']:,} parameters", style="bold")
+    say()
+    timed = facts["dt"] is not None
+    columns = ["node", "type", "input", "output", "parameter", "shape", "dtype", "range", *(["steps"] if timed else [])]
+    rows = []
+    for name, node in nodes.items():
+        settings = [(field, "", "", _setting(value), "") for field, value in node["settings"].items()]
+        entries = [(field, _size(entry["shape"]), entry["dtype"], *_ranges(entry))
+                   for field, entry in node["parameters"].items()]  # fmt: skip
+        lines = entries + settings or [("", "", "", "", "")]
+        for place, line in enumerate(lines):
+            head = (shown(name), node["type"], _size(node["input"]), _size(node["output"])) if place == 0 else ("",) * 4
+            rows.append((*head, *(line if timed else line[:-1])))
+    show_table(columns, rows)
+    say()
+    say("edges: " + ", ".join(f"{shown(a)} -> {shown(b)}" for a, b in edges))
+    for cycle in facts["cycles"]:
+        delayed = ", ".join(f"{shown(a)} -> {shown(b)}" for a, b in cycle["delayed"])
+        where = f"delayed by one step: {delayed}" if delayed else "no edge needs a register: a node on it waits"
+        say(f"cycle: {', '.join(map(shown, cycle['nodes']))} ({where})")
+    if not facts["cycles"]:
+        say("no cycles")
+    for hint in facts["hints"]:
+        dt = "time step unknown" if hint["dt"] is None else f"hint: dt = {hint['dt']:.6g}"
+        say(f"{dt} by {', '.join(map(shown, hint['nodes']))}: {hint['why']}")
+    if facts["metadata"]:
+        say(f"metadata: {', '.join(shown(str(key)) for key in facts['metadata'])}")
+
+
+def _size(shape: Any) -> str:
+    if shape is None:
+        return "?"
+    return " x ".join(map(str, shape)) if len(shape) else "-"
+
+
+def _ranges(entry: dict[str, Any]) -> tuple[str, str]:
+    values = _spread(entry["min"], entry["max"]) if entry["min"] is not None else "empty"
+    return values, _spread(*entry["steps"]) if "steps" in entry else ""
+
+
+def _spread(low: Any, high: Any) -> str:
+    return f"{float(low):.4g}" if low == high else f"{float(low):.4g} to {float(high):.4g}"
+
+
+def _setting(value: Any) -> str:
+    return shown(value) if isinstance(value, str) else str(np.asarray(value).tolist())

@@ -1,0 +1,90 @@
+"""Recordings of several lengths side by side, and lengths rounded so that few shapes are compiled."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nirjax.data.batch import Batch
+from nirjax.data.checks import Arrays, Layout, map_inputs, steps
+
+Recording = tuple[Arrays, np.ndarray | None]
+"""The input `(time, *shape)`, or one by Input node, and the target."""
+
+
+def filled(count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of `count` samples stand in a batch of `size`, and which of those places are no filling."""
+    places = np.arange(max(count, size))
+    valid = places < count
+    return np.where(valid, places, 0), valid
+
+
+def stack(recordings: Sequence[Recording], layout: Layout, size: int) -> Batch:
+    """A batch of `size`: the recordings, time first, filled up with zeros in time and repeats of the first."""
+    places, valid = filled(len(recordings), size)
+    chosen = [recordings[place] for place in places]
+    lengths = np.array([steps(x) for x, _ in chosen], np.int32)
+    time = int(lengths.max())
+    x = map_inputs(lambda *parts: _side_by_side(parts, time), *(x for x, _ in chosen))
+    targets: list[Any] = [y for _, y in chosen]
+    if layout.y is None:
+        y = None
+    elif layout.series:
+        y = _side_by_side(targets, time)
+    else:
+        y = np.stack(targets)
+    return Batch(x, y, lengths, valid)
+
+
+def _side_by_side(parts: Sequence[np.ndarray], time: int) -> np.ndarray:
+    dtype = np.result_type(*parts)
+    whole = np.zeros((time, len(parts), *parts[0].shape[1:]), dtype)
+    for place, part in enumerate(parts):
+        whole[: len(part), place] = part
+    return whole
+
+
+def within(x: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """Which entries of `x (time, batch, *shape)` lie within the recordings' lengths; broadcasts against `x`."""
+    real = np.arange(len(x))[:, None] < length
+    return real.reshape(real.shape + (1,) * (x.ndim - 2))
+
+
+def bucket(length: int) -> int:
+    """`length` rounded up to one of eight lengths an octave: at most an eighth is filling."""
+    grain = max(1, 1 << max(0, length.bit_length() - 4))
+    return -(-length // grain) * grain
+
+
+def to_bucket(batch: Batch) -> Batch:
+    """The batch, longer in time by zeros if its recordings differ in length, so that few lengths are compiled.
+
+    Recordings of one length stay as they are. It depends on nothing but the batch, so a run that is continued sees
+    what the first one saw.
+    """
+    if batch.length is None:
+        return batch
+    lengths = np.asarray(batch.length)
+    if len(lengths) > 1 and (lengths == batch.time).all():
+        return batch
+    return lengthened(batch, bucket(batch.time))
+
+
+def lengthened(batch: Batch, time: int) -> Batch:
+    """The batch with zeros up to `time` steps, in the input and in a target that has a time axis."""
+    more = time - batch.time
+    if more <= 0:
+        return batch
+
+    def longer(part: np.ndarray) -> np.ndarray:
+        return np.pad(part, [(0, more)] + [(0, 0)] * (part.ndim - 1))
+
+    y, length = batch.y, batch.length
+    if y is not None and y.ndim >= 3 and y.shape[:2] == (batch.time, batch.size):
+        y = longer(y)
+    if length is None:
+        length = np.full(batch.size, batch.time, np.int32)
+    return dataclasses.replace(batch, x=map_inputs(longer, batch.x), y=y, length=length)

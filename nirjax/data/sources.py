@@ -1,0 +1,115 @@
+"""What counts as a source of data, and which kind it is."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from nirjax.data.batch import Batch
+from nirjax.data.checks import Fit
+from nirjax.data.recordings import ArraySource, Seed, SequenceSource
+from nirjax.data.streams import ReadyBatches, StreamSource
+from nirjax.errors import DataError, FileError
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source of data together with what its loader does differently; taken wherever data is.
+
+    Args:
+        data: what `nirjax.data.batches` takes.
+        time_axis: where time is in one recording (in one batch, where `batched`).
+        batched: it gives batches already.
+    """
+
+    data: Any
+    time_axis: int = 0
+    batched: bool = False
+
+
+class OpenSource(Protocol):
+    """A source that has been looked at: it gives one epoch of batches after the other."""
+
+    @property
+    def size(self) -> int | None:
+        """The number of recordings, None where nobody knows."""
+
+    @property
+    def count(self) -> int | None:
+        """The number of batches where the source makes them itself and knows it, else None."""
+
+    def check(self, fit: Fit) -> None:
+        """Holds what is in memory against the model."""
+
+    def batches(self, batch_size: int | None, seed: Seed = None, skip: int = 0) -> Iterator[Batch]:
+        """One epoch without its first `skip` batches, in an order that the seed alone fixes."""
+
+
+def open_source(source: Any, *, time_axis: int = 0, batched: bool = False) -> OpenSource:
+    """Tells what kind of source this is, and checks all that is in memory.
+
+    Raises:
+        DataError: it is empty, malformed, or no source at all.
+        FileError: a file that cannot be read.
+    """
+    if isinstance(source, Source):
+        return open_source(source.data, time_axis=source.time_axis, batched=source.batched)
+    if isinstance(source, str | os.PathLike):
+        return _from_file(source, time_axis)
+    if batched:
+        return ReadyBatches(source, time_axis)
+    if isinstance(source, Mapping):
+        return _from_mapping(source, time_axis)
+    if hasattr(source, "shape"):
+        return ArraySource.of(source, None, None, time_axis)
+    if isinstance(source, tuple) and len(source) in (2, 3) and _holds_arrays(source[0]):
+        return ArraySource.of(source[0], source[1], source[2] if len(source) == 3 else None, time_axis)
+    if isinstance(source, list | tuple) and source and isinstance(source[0], Batch):
+        return ReadyBatches(source, 0)
+    if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
+        return SequenceSource(source, time_axis)
+    if isinstance(source, Iterable):
+        return StreamSource(source, time_axis)
+    raise DataError(
+        "this is no source of data", found=type(source).__name__,
+        expected="recordings (x, y), a tuple of arrays (x, y), an NPZ file, or an iterable of batches",
+    )  # fmt: skip
+
+
+def _holds_arrays(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return bool(value) and all(hasattr(part, "shape") for part in value.values())
+    return hasattr(value, "shape")
+
+
+def _from_file(path: str | os.PathLike[str], time_axis: int) -> ArraySource:
+    try:
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise DataError("the file is no NPZ archive", file=path, hint="Write it with numpy.savez")
+        with file:
+            arrays = {name: file[name] if name in ("x", "y", "length") else None for name in file.files}
+    except OSError as error:
+        raise FileError(f"the data cannot be read ({error.strerror or error})", file=path) from error
+    # NumPy's own words advise to unpickle, which can run anything that the file says.
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, DataError):
+            raise
+        raise FileError("the file is no NPZ archive of plain arrays", file=path, expected="x and y") from error
+    try:
+        return _from_mapping(arrays, time_axis)
+    except DataError as error:
+        raise error.located(file=path) from None
+
+
+def _from_mapping(source: Mapping[str, Any], time_axis: int) -> ArraySource:
+    if "x" not in source:
+        raise DataError(
+            "there is no x", field="x", found=sorted(map(str, source)), expected="x, y and, where needed, length"
+        )
+    return ArraySource.of(source["x"], source.get("y"), source.get("length"), time_axis)

@@ -1,0 +1,1 @@
+"""Fine-tuning: losses, what is trained, physical bounds, the loop, checkpoints."""

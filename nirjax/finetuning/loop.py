@@ -1,0 +1,204 @@
+"""`finetune`: the loop around one compiled step."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import optax
+
+from nirjax.data.checks import Fit
+from nirjax.data.sources import open_source
+from nirjax.engine.model import Model, Params
+from nirjax.errors import ArgumentError, PatternError, TrainingError
+from nirjax.finetuning import losses
+from nirjax.finetuning.callbacks import Callback
+from nirjax.finetuning.checkpoints import Checkpoints
+from nirjax.finetuning.constraints import projection
+from nirjax.finetuning.interruption import Interruption
+from nirjax.finetuning.monitor import Monitor
+from nirjax.finetuning.objectives import Loss, Objective, as_objective, reads_labels
+from nirjax.finetuning.partition import WEIGHTS_AND_BIASES, Rest, combine, partition
+from nirjax.finetuning.progress import Bar
+from nirjax.finetuning.scoring import Transform, measure_of, scorer
+from nirjax.finetuning.state import TrainingState
+from nirjax.finetuning.training import Training, restored
+from nirjax.finetuning.update import update_function
+
+BATCH_SIZE = 32
+"""Samples in a batch where nothing is said."""
+
+
+@dataclass(frozen=True, eq=False)
+class FinetuneResult:
+    """What `finetune` found.
+
+    Args:
+        model: with the best parameters by the monitored value.
+        history: arrays by name. `loss`: of each step. `step`, `train_loss`, `valid_loss`, `spike_rate` and
+            `train_<metric>`, `valid_<metric>` for each metric: at each evaluation; `train_` is the mean over the pass
+            before it, NaN before the first one.
+        best_step: after how many updates the best parameters stood.
+        metrics: the history's entries there.
+    """
+
+    model: Model
+    history: dict[str, np.ndarray]
+    best_step: int
+    metrics: dict[str, float]
+
+
+def finetune(
+    model: Model,
+    train: Any,
+    valid: Any = None,
+    *,
+    optimizer: optax.GradientTransformation,
+    loss: Objective | Loss = losses.spike_count_cross_entropy,
+    trainable: Sequence[str] | str = WEIGHTS_AND_BIASES,
+    transform: Sequence[Transform] | Transform = (),
+    record: Sequence[str] | str = (),
+    metrics: Mapping[str, Objective | Loss] | None = None,
+    monitor: str | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    patience: int | None = None,
+    seed: int = 0,
+    checkpoints: str | PathLike[str] | None = None,
+    resume: bool = False,
+    mesh: Any = None,
+    callbacks: Sequence[Callback] = (),
+    progress: bool = True,
+) -> FinetuneResult:
+    """Trains parameters of a model, and gives back the best model along the way.
+
+    After each pass through `train`, and before the first one, the model is measured on `valid`; the parameters with
+    the best monitored value are kept. After each update they are projected into their physical bounds
+    (`nirjax.finetuning.constraints`). Equal arguments give equal results, bit for bit.
+
+    Args:
+        model: where to start.
+        train, valid: sources of data, as `nirjax.data.batches` takes them, or `nirjax.data.Source`s. Without `valid`,
+            the mean over each pass through `train` is monitored.
+        optimizer: any optax optimizer, schedules and clipping included.
+        loss: `(run, batch) -> (*batch,)`, or a loss on the output, `(output, target, *, where) -> (*batch,)`, such as
+            those of `nirjax.losses`: what has a keyword `where` is taken for the latter.
+        trainable: patterns of parameter names, see `nirjax.partition`.
+        transform: functions `(model, key) -> model`, applied in order inside the loss: quantisation, noise. The model
+            that comes back is what they are applied to.
+        record: traces that loss and metrics see in `run.traces`.
+        metrics: names to functions of the same kinds as `loss`. None is accuracy, where the targets are labels.
+        monitor: "loss" (None), or a metric, of which more is better, or "-" and a metric, of which less is.
+        epochs, steps: how long; whichever comes first.
+        batch_size: samples in a batch; None is 32.
+        patience: stop after this many evaluations without a better value.
+        seed: fixes the order of the data and the keys of the transforms.
+        checkpoints: a folder for training states; SIGTERM and SIGINT then save before they act.
+        resume: continue from the newest state in that folder; the result is that of a run that was never stopped.
+        mesh: not there yet.
+        callbacks: called with a `Moment` after each step and each evaluation; True stops the training.
+        progress: show a progress bar.
+
+    Raises:
+        ArgumentError: an argument that makes no sense.
+        DataError: data that is malformed or does not fit the model.
+        PatternError: a pattern that matches nothing.
+        TrainingError: nothing to train; a loss or gradient that is not finite (with `checkpoints`, the last good state
+            is saved).
+        CheckpointError: checkpoints of another run, or damaged ones only.
+    """
+    _check_arguments(model, optimizer, epochs, steps, batch_size, patience, checkpoints, resume, mesh)
+    records = [record] if isinstance(record, str) else list(record)
+    objective, measure = as_objective(loss, "loss"), measure_of(metrics)
+    fit = Fit.of(model, labels=reads_labels(objective) or metrics is None)
+    transforms = (transform,) if callable(transform) else tuple(transform)
+    params, rest = _chosen(model, trainable)
+    source, held_out = open_source(train), None if valid is None else open_source(valid)
+    source.check(fit)
+    if held_out is not None:
+        held_out.check(fit)
+    training = Training(
+        train=source,
+        valid=held_out,
+        rest=rest,
+        fit=fit,
+        update=update_function(optimizer, objective, measure, projection(model, params), records, transforms),
+        scorer=scorer(lambda run, batch: {"loss": objective(run, batch), **measure(run, batch)}, records, transforms),
+        transform=transforms,
+        monitor=Monitor.of(monitor),
+        epochs=epochs,
+        steps=steps,
+        batch_size=batch_size or BATCH_SIZE,
+        patience=patience,
+        seed=seed,
+        callbacks=tuple(callbacks),
+        checkpoints=None,
+    )
+    state = TrainingState(params, optimizer.init(params), params)
+    interruption = None
+    with Bar(progress, "fine-tuning", training.total_steps()) as bar, contextlib.ExitStack() as stack:
+        if checkpoints is not None:
+            folder = Checkpoints.at(checkpoints, training.identity(model, state))
+            training = dataclasses.replace(training, checkpoints=folder)
+            state = restored(state, folder, resume)
+            interruption = stack.enter_context(Interruption())
+        state = training.run(state, bar, interruption)
+    history = {name: np.asarray(values) for name, values in state.evaluations.items()}
+    at = state.evaluations.get("step", [])
+    place = at.index(state.best_step) if state.best_step in at else -1
+    return FinetuneResult(
+        model=combine(state.best, rest),
+        history={"loss": np.asarray(state.losses), **history},
+        best_step=state.best_step,
+        metrics={name: float(values[place]) for name, values in history.items() if name != "step"},
+    )
+
+
+def _check_arguments(
+    model: Any, optimizer: Any, epochs: Any, steps: Any, batch_size: Any, patience: Any, checkpoints: Any, resume: Any,
+    mesh: Any,
+) -> None:  # fmt: skip
+    if not isinstance(model, Model):
+        raise ArgumentError(
+            "this is no model", field="model", found=type(model).__name__, hint="nirjax.from_nir makes one"
+        )
+    if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+        raise ArgumentError(
+            "this is no optimizer",
+            field="optimizer",
+            found=type(optimizer).__name__,
+            expected="one of optax, called: optax.adam(1e-3)",
+        )
+    if epochs is None and steps is None:
+        raise ArgumentError("how long to train is missing", field="epochs", expected="epochs or steps")
+    for name, value in {"epochs": epochs, "steps": steps, "batch_size": batch_size, "patience": patience}.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
+            raise ArgumentError("this is a number from 1", field=name, found=value)
+    if resume and checkpoints is None:
+        raise ArgumentError("there is nothing to resume from", field="checkpoints", expected="the folder of the run")
+    if mesh is not None:
+        raise ArgumentError("training on several devices is not there yet", field="mesh", expected="None")
+
+
+def _chosen(model: Model, trainable: Sequence[str] | str) -> tuple[Params, Rest]:
+    try:
+        params, rest = partition(model, trainable)
+    except PatternError as error:
+        if tuple(trainable) != WEIGHTS_AND_BIASES:
+            raise
+        raise TrainingError(
+            "there is nothing to train: the graph has neither weights nor biases", field="trainable",
+            expected=f"some of {', '.join(model.parameters)}",
+        ) from error  # fmt: skip
+    if not params:
+        raise TrainingError(
+            "there is nothing to train", field="trainable", found=trainable,
+            expected=f"some of {', '.join(model.parameters)}",
+        )  # fmt: skip
+    return params, rest

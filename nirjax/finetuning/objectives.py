@@ -1,0 +1,127 @@
+"""What is minimised, and what is measured: one type, `(run, batch) -> (*batch,)`.
+
+A loss on the output, `(output, target, *, where)`, becomes one by `of_output`, or by `of_trace` where it is to see a
+recorded variable. `finetune` and `evaluate` take both: what has a keyword `where` is a loss on the output.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jax import Array
+
+from nirjax.data.batch import Batch
+from nirjax.engine.model import Run
+from nirjax.errors import ArgumentError, DataError, PatternError
+
+Loss = Callable[..., Array]
+"""`(output, target, *, where=None) -> (*batch,)`."""
+
+Objective = Callable[[Run, Batch], Array]
+"""`(run, batch) -> (*batch,)`."""
+
+
+@dataclass(frozen=True)
+class OfOutput:
+    """A loss, applied to a run's output and a batch's target; see `of_output`."""
+
+    loss: Loss
+    name: str | None = None
+
+    def __call__(self, run: Run, batch: Batch) -> Array:
+        output: Any = run.output
+        if isinstance(output, Mapping):
+            if self.name not in output:
+                raise ArgumentError(
+                    "the graph has several outputs, and the loss is on one", field="loss", found=self.name,
+                    expected=f"losses.of_output(loss, name) with one of {', '.join(output)}",
+                )  # fmt: skip
+            output = output[self.name]
+        return self.loss(output, _target(batch, self.name), where=batch.where)
+
+
+@dataclass(frozen=True)
+class OfTrace:
+    """A loss, applied to a recorded trace and a batch's target; see `of_trace`."""
+
+    loss: Loss
+    name: str
+
+    def __call__(self, run: Run, batch: Batch) -> Array:
+        if self.name not in run.traces:
+            raise PatternError(
+                "this trace was not recorded", found=self.name, expected=f"one of {', '.join(run.traces) or 'none'}",
+                hint="Name it in `record`",
+            )  # fmt: skip
+        y = _target(batch, self.name, needed=not _is_optional(self.loss, "target"))
+        return self.loss(run.traces[self.name], y, where=batch.where)
+
+
+def of_output(loss: Loss, name: str | None = None) -> Objective:
+    """`(run, batch) -> (*batch,)` of a loss on the output.
+
+    Args:
+        loss: `(output, target, *, where)`.
+        name: the Output node, where the graph has several; targets by name are looked up under it, too.
+    """
+    return OfOutput(loss, name)
+
+
+def of_trace(loss: Loss, name: str) -> Objective:
+    """`(run, batch) -> (*batch,)` of a loss or regulariser on a trace.
+
+        finetune(..., loss=of_trace(max_membrane_cross_entropy, "readout.v"), record=["readout.v"])
+
+    Args:
+        loss: `(output, target, *, where)`; the trace stands for the output.
+        name: the trace, `<node path>.<variable>`; it must be recorded.
+    """
+    return OfTrace(loss, name)
+
+
+def as_objective(function: Any, argument: str) -> Objective:
+    """What a user gave as a loss or metric: `(run, batch)`, or `(output, target, *, where)`.
+
+    Raises:
+        ArgumentError: it is no function of one of these kinds.
+    """
+    if not callable(function):
+        raise ArgumentError(
+            "this is no function", field=argument, found=type(function).__name__,
+            expected="(run, batch) or (output, target, *, where) -> (*batch,)",
+        )  # fmt: skip
+    return OfOutput(function) if _takes_where(function) else function
+
+
+def reads_labels(objective: Objective) -> bool:
+    """Is it one of nirjax's own losses, to which one integer a sample is the number of a class?"""
+    function = objective.loss if isinstance(objective, OfOutput | OfTrace) else objective
+    while isinstance(function, functools.partial):
+        function = function.func
+    return str(getattr(function, "__module__", "")).startswith("nirjax.")
+
+
+def _takes_where(function: Any) -> bool:
+    try:
+        return "where" in inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+def _is_optional(function: Any, name: str) -> bool:
+    try:
+        parameter = inspect.signature(function).parameters.get(name)
+    except (TypeError, ValueError):
+        return False
+    return parameter is not None and parameter.default is not inspect.Parameter.empty
+
+
+def _target(batch: Batch, name: str | None, needed: bool = True) -> Any:
+    y = batch.y.get(name) if isinstance(batch.y, Mapping) else batch.y
+    if y is None and needed:
+        raise DataError("the data has no targets to compare with", field="y", found=None, hint="Give (x, y)")
+    return y

@@ -1,0 +1,232 @@
+"""The reading of a file in a process of its own, seen from the process that asks for it.
+
+What comes back is believed no more than the file itself: sizes are checked before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from nirjax import errors
+from nirjax.errors import FileError, NIRError
+from nirjax.ir.filling import filled
+from nirjax.ir.limits import Limits
+from nirjax.ir.places import Slot, Where
+from nirjax.ir.raw import Notice, RawFile, RawNode
+
+_START = "import json, sys; sys.path[:] = json.loads(sys.argv.pop()) + sys.path; import nirjax.ir.worker as w; w.main()"
+_TRUST = "If you trust the file, nirjax.read(path, trusted=True) reads it in this process."
+
+
+def read_apart(path: bytes, table: Mapping[str, Any], limits: Limits) -> RawFile:
+    """The content of a file, read by a worker process under limits of memory and time.
+
+    Raises:
+        NIRError: what the worker found wrong, as `nirjax.ir.reading.sketch` raises it.
+        FileError: the worker crashed or ran out of time or memory; or none could be started.
+    """
+    request = {
+        "path": os.fsdecode(os.path.abspath(path)),
+        "limits": dataclasses.asdict(limits),
+        "table": dict(table),
+    }
+    worker = _started()
+    timer = threading.Timer(10 + 5 * limits.seconds, worker.kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        return _answer(worker, json.dumps(request).encode(), limits.bytes)
+    finally:
+        timer.cancel()
+        worker.kill()
+        worker.wait()
+        worker.stdout.close()  # type: ignore[union-attr]
+
+
+def _started() -> subprocess.Popen[bytes]:
+    if not sys.executable:
+        raise FileError("no process can be started to read the file in", found="no sys.executable", hint=_TRUST)
+    quiet = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HDF5_PLUGIN_PRELOAD": "::"}
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _START, json.dumps(_places())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            env={**os.environ, **quiet},
+        )
+    except (OSError, ValueError) as error:
+        raise FileError("no process can be started to read the file in", found=str(error), hint=_TRUST) from None
+
+
+def _places() -> list[str]:
+    """Folders in which the worker finds nirjax, NumPy and h5py: those of this process, whatever they hang on."""
+    found = [str(Path(__file__).resolve().parents[2])]
+    for name in ("numpy", "h5py"):
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin is not None:
+            found.append(str(Path(spec.origin).resolve().parents[1]))
+    return list(dict.fromkeys(found))
+
+
+# ------------------------------------------------------------------------------------------------------- the answer
+
+
+def _answer(worker: subprocess.Popen[bytes], request: bytes, most: int) -> RawFile:
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    pipe = worker.stdout
+    try:
+        with worker.stdin as entry:
+            entry.write(request)
+        header = json.loads(_frame(pipe, b"H", most))
+        arrays = [_array(pipe, slot, most) for slot in _checked_slots(header["slots"], most)]
+        _frame(pipe, b"Z", 0)
+        return _file(header, arrays)
+    except (EOFError, BrokenPipeError):
+        raise _ended(worker) from None
+    except (KeyError, IndexError, TypeError, ValueError, RecursionError, UnicodeDecodeError) as error:
+        if isinstance(error, NIRError):
+            raise
+        raise FileError("its reading gave no sense", found=f"{type(error).__name__}: {error}") from None
+
+
+def _frame(pipe: IO[bytes], letter: bytes, most: int) -> bytes:
+    data = bytearray(_length(pipe, letter, most))
+    _fill(pipe, memoryview(data))
+    return bytes(data)
+
+
+def _length(pipe: IO[bytes], letter: bytes, most: int) -> int:
+    """Length of the next frame, which is to be of this kind; raises the error that comes instead."""
+    head = bytearray(9)
+    _fill(pipe, memoryview(head))
+    length = int.from_bytes(head[1:], "little")
+    if head[:1] == b"E":
+        data = bytearray(min(length, 2**20))
+        _fill(pipe, memoryview(data))
+        raise _described(json.loads(data))
+    if head[:1] != letter or length > most:
+        raise ValueError("a frame out of order, or too long")
+    return length
+
+
+def _fill(pipe: IO[bytes], left: memoryview) -> None:
+    while left:
+        count = pipe.readinto(left)  # type: ignore[attr-defined]
+        if not count:
+            raise EOFError
+        left = left[count:]
+
+
+def _array(pipe: IO[bytes], slot: tuple[str | None, tuple[int, ...], int], most: int) -> np.ndarray:
+    kind, shape, _ = slot
+    if kind is None:
+        lengths = np.frombuffer(_frame(pipe, b"A", most), "<u4")
+        text = _frame(pipe, b"A", most)
+        if lengths.size != math.prod(shape) or int(lengths.sum(dtype=np.uint64)) != len(text):
+            raise ValueError("words that do not add up")
+        ends = np.cumsum(lengths, dtype=np.int64).tolist()
+        words = np.empty(lengths.size, dtype=object)
+        words[:] = [text[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+        return words.reshape(shape)
+    array = np.empty(shape, dtype=kind)
+    left = memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+    while left:
+        length = _length(pipe, b"A", len(left))
+        _fill(pipe, left[:length])
+        left = left[length:]
+    return array
+
+
+def _checked_slots(slots: Any, most: int) -> list[tuple[str | None, tuple[int, ...], int]]:
+    checked, total = [], 0
+    for kind, shape, nbytes, _, _ in slots:
+        shape = tuple(int(n) for n in shape)
+        if min(shape, default=0) < 0 or int(nbytes) < 0:
+            raise ValueError("a negative size")
+        if kind is not None:
+            dtype = np.dtype(str(kind))
+            if dtype.kind not in "biufcS" or math.prod(shape) * dtype.itemsize != nbytes:
+                raise ValueError("an array that does not add up")
+        total += max(int(nbytes), 16 * math.prod(shape) if kind is None else 0)
+        if total > most:
+            raise ValueError("more data than the file may hold")
+        checked.append((kind, shape, int(nbytes)))
+    return checked
+
+
+def _file(header: dict[str, Any], arrays: list[np.ndarray]) -> RawFile:
+    slots = [
+        Slot(
+            b"%d" % i, Where(_text(node), _text(field)), None if kind is None else np.dtype(kind), tuple(shape), nbytes
+        )
+        for i, (kind, shape, nbytes, node, field) in enumerate(header["slots"])
+    ]
+    notices = tuple(Notice(str(message), _text(node), _text(field)) for message, node, field in header["notices"])
+    file = RawFile(_node(header["root"], slots), _text(header["version"]), _text(header["digest"]), notices)
+    return filled(file, lambda slot: arrays[int(slot.path)])
+
+
+def _node(tree: Any, slots: list[Slot]) -> RawNode:
+    kind, fields, metadata, nodes, edges = tree
+    return RawNode(
+        type=str(kind),
+        fields=_mapping(fields, slots),
+        metadata=_mapping(metadata, slots),
+        nodes=None if nodes is None else {name: _node(inner, slots) for name, inner in nodes.items()},
+        edges=slots[edges] if isinstance(edges, int) else edges,  # type: ignore[arg-type]
+    )
+
+
+def _mapping(mapping: Any, slots: list[Slot]) -> dict[str, Any]:
+    return {
+        name: _mapping(value, slots) if isinstance(value, dict) else slots[int(value)]
+        for name, value in mapping.items()
+    }
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+# -------------------------------------------------------------------------------------------------------- failures
+
+
+def _described(report: Any) -> NIRError:
+    kind = getattr(errors, str(report.get("kind")), FileError)
+    if not (isinstance(kind, type) and issubclass(kind, NIRError)):
+        kind = FileError
+    rest = {name: _text(report.get(name)) for name in ("node", "field", "found", "expected", "hint")}
+    return kind(str(report.get("message")), **rest)
+
+
+def _ended(worker: subprocess.Popen[bytes]) -> FileError:
+    """The error for a worker that stopped in the middle."""
+    code = worker.wait()
+    if code in (-getattr(signal, "SIGXCPU", 0), -getattr(signal, "SIGKILL", 0)):
+        return FileError(
+            "reading it takes too long",
+            found=f"a process stopped by signal {-code}",
+            expected="a sound file",
+            hint=_TRUST,
+        )
+    if code < 0:
+        return FileError("reading it crashes HDF5", found=f"signal {-code}", expected="a sound file")
+    return FileError("the process that was to read the file ended early", found=f"exit code {code}", hint=_TRUST)

@@ -1,0 +1,164 @@
+"""The process that reads a file for `nirjax.read`: NumPy and h5py only, under limits, plain arrays out through a pipe.
+
+It is started by `nirjax.ir.process` and ends with the one file. The request is a JSON object on standard input; the
+answer is frames on standard output, each a letter, a length of 8 bytes and the content:
+
+    H   JSON: version, digest, notices, the tree of nodes with arrays as numbers, and the arrays' types and shapes
+    A   bytes of the next array, in as many frames as it takes; words are their lengths, then their text
+    Z   the end
+    E   JSON: an error, instead of any of these
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from nirjax.errors import FileError, NIRError, quoted
+from nirjax.ir.gate import Gate
+from nirjax.ir.limits import Limits
+from nirjax.ir.places import Slot
+from nirjax.ir.raw import RawNode
+from nirjax.ir.reading import Sketch, sketch
+
+AT_ONCE = 2**24
+_SLACK = 128 * 2**20
+
+
+def main() -> None:
+    """Read the request, answer it, end."""
+    request = json.loads(sys.stdin.buffer.read())
+    answer = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # whatever a library prints must not run into the frames
+    limits = Limits(**request["limits"])
+    _confine(limits)
+    try:
+        gate = Gate.open_file(os.fsencode(request["path"]), limits)
+        _close_the_door()
+        for letter, content in _frames(gate, request["table"]):
+            _send(answer, letter, content)
+    except NIRError as error:
+        _send(answer, b"E", json.dumps(_described(error)).encode())
+    except MemoryError:
+        _send(answer, b"E", json.dumps({"kind": "FileError", "message": "the file asks for too much memory"}).encode())
+    except Exception as error:
+        found = quoted(f"{type(error).__name__}: {error}")
+        _send(answer, b"E", json.dumps({"kind": "FileError", "message": "cannot be read", "found": found}).encode())
+
+
+def _confine(limits: Limits) -> None:
+    """Bound memory and time, and forbid writing, where the system can."""
+    try:
+        import resource
+    except ImportError:
+        return
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = math.ceil(used.ru_utime + used.ru_stime) + limits.seconds
+    memory = _address_space() + limits.bytes + _SLACK
+    wanted = {"RLIMIT_CPU": cpu, "RLIMIT_AS": memory, "RLIMIT_FSIZE": 0, "RLIMIT_CORE": 0}
+    for name, value in wanted.items():
+        _lower(resource, name, value)
+
+
+def _close_the_door() -> None:
+    """From here on no file can be opened at all."""
+    try:
+        import resource
+    except ImportError:
+        return
+    _lower(resource, "RLIMIT_NOFILE", 0)
+
+
+def _lower(resource: Any, name: str, value: int) -> None:
+    if not hasattr(resource, name):
+        return
+    _, most = resource.getrlimit(getattr(resource, name))
+    bound = value if most == resource.RLIM_INFINITY else min(value, most)
+    try:
+        resource.setrlimit(getattr(resource, name), (bound, bound))
+    except (OSError, ValueError):
+        return
+
+
+def _address_space() -> int:
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 2**32
+
+
+def _frames(gate: Gate, table: Mapping[str, Any]) -> Iterator[tuple[bytes, Any]]:
+    found = sketch(gate, {kind: tuple(fields) for kind, fields in table.items()})
+    slots = list({slot.path: slot for slot in found.slots}.values())
+    numbers = {slot.path: i for i, slot in enumerate(slots)}
+    yield b"H", json.dumps(_header(found, slots, numbers)).encode()
+    for slot in slots:
+        if slot.dtype is None:
+            words = gate.read(slot).ravel().tolist()
+            yield b"A", np.array([len(word) for word in words], "<u4").tobytes()
+            yield b"A", b"".join(words)
+        else:
+            for array in gate.read_rows(slot, AT_ONCE):
+                if array.size:
+                    yield b"A", array.reshape(-1).view(np.uint8).data
+    yield b"Z", b""
+
+
+def _header(found: Sketch, slots: list[Slot], numbers: dict[bytes, int]) -> dict[str, Any]:
+    file = found.file
+    return {
+        "version": file.version,
+        "digest": file.digest,
+        "notices": [[notice.message, notice.node, notice.field] for notice in file.notices],
+        "slots": [
+            [None if s.dtype is None else s.dtype.str, s.shape, s.nbytes, s.where.node, s.where.field] for s in slots
+        ],
+        "root": _tree(file.node, numbers),
+    }
+
+
+def _tree(node: RawNode, numbers: dict[bytes, int]) -> list[Any]:
+    edges: Any = node.edges
+    return [
+        node.type,
+        _mapping(node.fields, numbers),
+        _mapping(node.metadata, numbers),
+        None if node.nodes is None else {name: _tree(inner, numbers) for name, inner in node.nodes.items()},
+        numbers[edges.path] if isinstance(edges, Slot) else edges,
+    ]
+
+
+def _mapping(mapping: Mapping[str, Any], numbers: dict[bytes, int]) -> dict[str, Any]:
+    return {
+        name: _mapping(value, numbers) if isinstance(value, Mapping) else numbers[value.path]
+        for name, value in mapping.items()
+    }
+
+
+def _described(error: NIRError) -> dict[str, Any]:
+    def words(value: Any) -> str | None:
+        return value if value is None or isinstance(value, str) else quoted(value)
+
+    return {
+        "kind": type(error).__name__ if type(error).__module__ == FileError.__module__ else "FileError",
+        "message": error.message,
+        "node": error.node,
+        "field": error.field,
+        "found": words(error.found),
+        "expected": words(error.expected),
+        "hint": error.hint,
+    }
+
+
+def _send(answer: BinaryIO, letter: bytes, content: Any) -> None:
+    for data in (letter + len(content).to_bytes(8, "little"), content):
+        left = memoryview(data)
+        while left:
+            left = left[answer.write(left) :]

@@ -1,0 +1,11 @@
+"""Pictures, drawn with matplotlib (an extra: `pip install 'nirjax[plot]'`).
+
+Every function takes `ax`, the axes to draw into (new ones by default), and returns them. Importing this package does
+not import matplotlib.
+"""
+
+from nirjax.plot.drawing import graph
+from nirjax.plot.spiking import activity, raster, traces
+from nirjax.plot.training import training_curves, weights
+
+__all__ = ["activity", "graph", "raster", "traces", "training_curves", "weights"]

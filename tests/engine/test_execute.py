@@ -1,0 +1,363 @@
+"""How a plan runs: any topology, any block length, in one piece or in chunks, with loops only where there is a cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracle
+import pytest
+
+import nirjax
+from engine import graphs
+from engine.graphs import affine, conv2d, cubalif, filled, graph, if_, lif, linear, ports, spikes
+from nirjax.ir import nodes as ir
+from nirjax.ir.graph import NIRGraph
+from nirjax.primitives.base import Primitive
+
+# --------------------------------------------------------------------------------------------------- topologies
+
+
+def chain() -> NIRGraph:
+    nodes = {"in": ir.Input((4,)), "fc": affine(3, 4), "lif": lif(), "li": filled(ir.LI, tau=2, r=2, v_leak=0)}
+    return graph(nodes | {"out": ir.Output((3,))}, "in fc lif li out")
+
+
+def skip() -> NIRGraph:
+    return graph({**ports(), "fc": affine(), "lif": lif(), "fc2": affine(seed=2)}, "in fc lif fc2 out", "in fc2", "fc out")
+
+
+def fan_in() -> NIRGraph:
+    nodes = {**ports(), "a": affine(seed=1), "b": linear(seed=2), "c": filled(ir.Scale, scale=0.5), "lif": lif(v_threshold=2)}
+    return graph(nodes, "in a lif out", "in b lif", "in c lif", "in lif")
+
+
+def several_ports() -> NIRGraph:
+    nodes: dict[str, ir.NIRNode] = {"left": ir.Input((2,)), "right": ir.Input((3,)), "sum": lif(2), "b": linear(2, 3)}
+    nodes |= {"spikes": ir.Output((2,)), "current": ir.Output((2,)), "copy": ir.Output((3,))}
+    return graph(nodes, "left sum spikes", "right b sum", "b current", "right copy")
+
+
+def self_loop() -> NIRGraph:
+    return graph({**ports(), "lif": lif()}, "in lif lif out")
+
+
+def recurrent() -> NIRGraph:
+    return graph({**ports(), "fc": affine(), "lif": lif(), "rec": affine(seed=5)}, "in fc lif out", "lif rec lif")
+
+
+def two_cycles_that_share_a_node() -> NIRGraph:
+    nodes = {**ports(), "a": lif(), "b": cubalif(), "w": affine(seed=3), "back": linear(seed=4), "self": linear(seed=6)}
+    return graph(nodes, "in a w b out", "b back a", "b self b", "a out")
+
+
+def a_cycle_behind_a_cycle() -> NIRGraph:
+    nodes = {**ports(), "a": lif(), "ra": affine(seed=3), "w": affine(seed=7), "b": if_(), "rb": linear(seed=4)}
+    return graph(nodes, "in a w b out", "a ra a", "b rb b")
+
+
+def a_cycle_that_no_input_reaches() -> NIRGraph:
+    nodes = {**ports(), "clock": lif(v_leak=1.5), "w": affine(seed=3), "sum": lif()}
+    return graph(nodes, "in sum out", "clock w clock", "w sum")
+
+
+def a_node_that_nothing_enters() -> NIRGraph:
+    return graph({**ports(), "bias": affine(), "lif": lif()}, "in lif out", "bias lif")
+
+
+def delay_in_a_cycle() -> NIRGraph:
+    nodes = {**ports(), "lif": lif(), "rec": affine(seed=5), "delay": ir.Delay(np.float32([1, 2, 3]))}
+    return graph(nodes, "in lif rec delay lif out")
+
+
+def delay_of_less_than_a_step_in_a_cycle() -> NIRGraph:
+    nodes = {**ports(), "lif": lif(), "rec": linear(seed=5), "delay": ir.Delay(np.float32([0.5, 1, 2.25]))}
+    return graph(nodes, "in lif rec delay lif out")
+
+
+def nested() -> NIRGraph:
+    inner = graph({**ports(), "lif": lif(), "rec": affine(seed=5)}, "in lif out", "lif rec lif")
+    middle = graph({**ports(), "layer": inner, "fc": linear(seed=8)}, "in fc layer out")
+    return graph({**ports(), "first": middle, "second": middle}, "in first second out")
+
+
+def nested_ports() -> NIRGraph:
+    two = {"x": ir.Input((3,)), "y": ir.Input((3,)), "z": ir.Output((3,)), "w": ir.Output((3,)), "lif": lif()}
+    inner = graph(two | {"fc": linear(seed=8)}, "x lif z", "y fc lif", "fc w")
+    return graph({**ports(), "sub": inner, "fc": affine()}, "in sub.x", "in fc sub.y", "sub.z out", "sub.w out")
+
+
+def a_cycle_through_a_subgraph() -> NIRGraph:
+    inner = graph({**ports(), "lif": lif()}, "in lif out")
+    return graph({**ports(), "layer": inner, "rec": affine(seed=5)}, "in layer out", "layer rec layer")
+
+
+def names_with_dots() -> NIRGraph:
+    inner = graph({"in1": ir.Input((3,)), "lif": lif(), "out": ir.Output((3,))}, "in1 lif out")
+    nodes = {**ports(), "lif1.lif": lif(), "lif1.w_rec": affine(seed=5), "sub": inner, "sub.fc": linear(seed=3)}
+    return graph(nodes, "in lif1.lif sub.fc sub.in1", "lif1.lif lif1.w_rec lif1.lif", "sub out")
+
+
+def in_any_order() -> NIRGraph:
+    forward = two_cycles_that_share_a_node()
+    return NIRGraph(dict(reversed(forward.nodes.items())), forward.edges[::-1])
+
+
+def convolutional() -> NIRGraph:
+    nodes = {"in": ir.Input((2, 4, 4)), "conv": conv2d(), "if": if_((2, 4, 4)), "pool": ir.SumPool2d(2, 2, 0)}
+    nodes |= {"flat": ir.Flatten(None, 0, -1), "fc": affine(3, 8), "lif": lif(), "out": ir.Output((3,))}
+    return graph(nodes, "in conv if pool flat fc lif out")
+
+
+TOPOLOGIES = [
+    *(chain, skip, fan_in, several_ports, self_loop, recurrent, two_cycles_that_share_a_node, a_cycle_behind_a_cycle),
+    *(a_cycle_that_no_input_reaches, a_node_that_nothing_enters, delay_in_a_cycle, delay_of_less_than_a_step_in_a_cycle),
+    *(nested, nested_ports, a_cycle_through_a_subgraph, names_with_dots, in_any_order, convolutional),
+]
+
+
+def inputs_of(made: NIRGraph, time: int = 12, batch: tuple[int, ...] = (2,)) -> Any:
+    x = {name: spikes(time, *batch, *node.shape, seed=at) for at, (name, node) in enumerate(made.inputs.items())}
+    return x if len(x) > 1 else next(iter(x.values()))
+
+
+@pytest.mark.parametrize("build", TOPOLOGIES, ids=lambda build: build.__name__)
+def test_any_topology(build: Callable[[], NIRGraph]) -> None:
+    made = build()
+    x = inputs_of(made)
+    expected, traces = oracle.run(graphs.as_dict(made), x, dt=1.0, record=True)
+    run = nirjax.from_nir(made, dt=1).run(x, record="*.output")
+    assert {name for name in traces if name.endswith(".output")} == set(run.traces)
+    for name, trace in run.traces.items():
+        np.testing.assert_allclose(trace, traces[name], rtol=1e-6, atol=1e-6, err_msg=name)
+    assert jax.tree.structure(run.output) == jax.tree.structure(expected)
+    assert 0.01 <= np.mean([traces[name].mean() for name in traces if name.endswith(".spikes")]) <= 0.6
+
+
+# ------------------------------------------------------------------------------------ blocks, chunks, steps, folds
+
+
+def feed_forward_delay() -> NIRGraph:
+    nodes = {**ports(), "fc": affine(), "delay": ir.Delay(np.float32([0, 1.5, 4])), "lif": lif()}
+    return graph(nodes, "in fc delay lif out")
+
+
+CUT = [chain, recurrent, feed_forward_delay, delay_in_a_cycle, convolutional]
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("build", CUT, ids=lambda build: build.__name__)
+def test_no_number_depends_on_the_block_length(build: Callable[[], NIRGraph]) -> None:
+    """Output, state and gradients, bit for bit: all numbers are short enough in binary that nothing is rounded."""
+    made = build()
+    x = inputs_of(made, time=7)
+    model = nirjax.from_nir(made, dt=1, dtype="float64", surrogate=nirjax.surrogate.boxcar(2))
+    weights = graphs.on_grid((7, 2, 3), seed=9)
+
+    def loss(model: nirjax.Model, x: jax.Array) -> Any:
+        y, state = model(x)
+        return jnp.sum(y * weights), (y, state)
+
+    def run(schedule: nirjax.Schedule) -> Any:
+        (_, aux), gradients = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(model.replace(schedule=schedule), x)
+        return aux, gradients[0].params, gradients[1]
+
+    whole = run(nirjax.Schedule(None, recompute=False))
+    assert all(np.count_nonzero(leaf) for leaf in jax.tree.leaves(whole[1:]))
+    for block in (1, 3):
+        jax.tree.map(np.testing.assert_array_equal, run(nirjax.Schedule(block)), whole)
+
+
+@pytest.mark.parametrize("build", [*CUT, two_cycles_that_share_a_node], ids=lambda build: build.__name__)
+def test_chunks_of_any_length_give_what_one_run_gives(build: Callable[[], NIRGraph]) -> None:
+    made = build()
+    x = inputs_of(made, time=20, batch=())
+    model = nirjax.from_nir(made, dt=1)
+    record = [name for name in model.variables if not name.endswith(".output")]
+    whole = model.run(x, record=record)
+    rng = np.random.default_rng(3)
+    parts, state, at = [], None, 0
+    while at < len(x):
+        length = int(rng.choice([1, 2, 5]))
+        parts.append(model.run(x[at : at + length], state, record=record))
+        state, at = parts[-1].state, at + length
+    np.testing.assert_array_equal(np.concatenate([part.output for part in parts]), whole.output)
+    jax.tree.map(np.testing.assert_array_equal, state, whole.state)
+    for name, trace in whole.traces.items():
+        np.testing.assert_array_equal(np.concatenate([part.traces[name] for part in parts]), trace, err_msg=name)
+
+
+@pytest.mark.parametrize("build", [delay_in_a_cycle, several_ports], ids=lambda build: build.__name__)
+def test_single_steps_give_what_one_run_gives(build: Callable[[], NIRGraph]) -> None:
+    made = build()
+    x = inputs_of(made)
+    model = nirjax.from_nir(made, dt=1)
+    expected, last = model(x)
+    state, ys = model.init_state((2,)), []
+    for t in range(12):
+        y, state = model.step(jax.tree.map(lambda one, t=t: one[t], x), state)
+        ys.append(y)
+    jax.tree.map(np.testing.assert_array_equal, jax.tree.map(lambda *y: np.stack(y), *ys), expected)
+    jax.tree.map(np.testing.assert_array_equal, state, last)
+
+
+@pytest.mark.parametrize("block", [1, 5, None])
+def test_a_fold_is_the_reduction_of_the_whole(block: int | None) -> None:
+    x = inputs_of(recurrent())
+    model = nirjax.from_nir(recurrent(), dt=1, schedule=nirjax.Schedule(block))
+    y, last = model(x)
+    (count, high), state = model.fold(
+        x, lambda carry, ys: (carry[0] + ys.sum(0), jnp.maximum(carry[1], ys.max())), (jnp.zeros((2, 3)), jnp.zeros(()))
+    )
+    np.testing.assert_array_equal(count, y.sum(0))
+    assert high == y.max()
+    jax.tree.map(np.testing.assert_array_equal, state, last)
+
+
+def test_a_fold_stacks_nothing_over_time() -> None:
+    model = nirjax.from_nir(recurrent(), dt=1, schedule=10)
+    x = jax.ShapeDtypeStruct((1000, 3), jnp.float32)
+    folded = jax.make_jaxpr(lambda x: model.fold(x, lambda carry, ys: carry + ys.sum(0), jnp.zeros(3)))(x)
+    shapes = [variable.aval.shape for eqn, _ in equations(folded.jaxpr) for variable in eqn.outvars]
+    assert not [shape for shape in shapes if int(np.prod(shape)) >= 3000 and shape != (100, 10, 3)]  # x itself, cut
+
+
+# ------------------------------------------------------------------------------------------ what the loops contain
+
+
+def equations(jaxpr: Any, trips: int = 1) -> Iterator[tuple[Any, int]]:
+    """Every equation, inner ones included, and how often it is run."""
+    for eqn in jaxpr.eqns:
+        yield eqn, trips
+        inner = trips * eqn.params["length"] if eqn.primitive.name == "scan" else trips
+        for value in jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr")):
+            if hasattr(value, "eqns") or hasattr(value, "jaxpr"):
+                yield from equations(getattr(value, "jaxpr", value), inner)
+
+
+def products(function: Callable[..., Any], *arguments: Any) -> list[int]:
+    """How often each matrix product or convolution is run."""
+    found = equations(jax.make_jaxpr(function)(*arguments).jaxpr)
+    return sorted(trips for eqn, trips in found if eqn.primitive.name in ("dot_general", "conv_general_dilated"))
+
+
+@pytest.mark.parametrize(("block", "blocks"), [(None, 1), (20, 5), (1, 100)])
+@pytest.mark.parametrize("build", [skip, convolutional, nested_ports], ids=lambda build: build.__name__)
+def test_a_feed_forward_graph_multiplies_once_a_block(build: Callable[[], NIRGraph], block: int | None, blocks: int) -> None:
+    made = build()
+    model = nirjax.from_nir(made, dt=1, schedule=nirjax.Schedule(block))
+    x = jax.ShapeDtypeStruct((100, 2, *next(iter(made.inputs.values())).shape), jnp.float32)
+    matrices = sum(name.endswith(".weight") for name in model.parameters)
+    assert products(model, x) == [blocks] * matrices
+    backward = products(jax.grad(lambda model, x: model(x)[0].sum()), model, x)
+    assert set(backward) == {blocks}
+
+
+@pytest.mark.parametrize(("block", "blocks"), [(None, 1), (20, 5)])
+def test_a_recurrent_graph_multiplies_every_step_only_in_its_cycle(block: int | None, blocks: int) -> None:
+    nodes = {**ports(), "fc": affine(), "lif": lif(), "rec": affine(seed=5), "fc2": affine(seed=2), "lif2": lif()}
+    made = graph(nodes, "in fc lif fc2 lif2 out", "lif rec lif")
+    model = nirjax.from_nir(made, dt=1, schedule=nirjax.Schedule(block))
+    x = jax.ShapeDtypeStruct((100, 3), jnp.float32)
+    assert products(model, x, model.init_state()) == [blocks, blocks, 100]
+    assert products(model, x) == sorted([1, blocks, blocks, 100])  # and once, what the feedback carries at rest
+
+
+@pytest.mark.parametrize("build", TOPOLOGIES, ids=lambda build: build.__name__)
+def test_the_program_does_not_grow_with_time(build: Callable[[], NIRGraph]) -> None:
+    made = build()
+
+    def size(schedule: int | str, time: int) -> int:
+        model = nirjax.from_nir(made, dt=1, schedule=schedule)
+        x = {name: jax.ShapeDtypeStruct((time, *node.shape), jnp.float32) for name, node in made.inputs.items()}
+        return len(list(equations(jax.make_jaxpr(model)(x).jaxpr)))
+
+    assert size("auto", 10) == size("auto", 1000)
+    assert size(16, 32) == size(16, 1600)
+
+
+def test_a_shape_is_traced_once() -> None:
+    traced = []
+
+    def counted(site: Any, params: Any, x: Any) -> Any:
+        traced.append(x.shape)
+        return params["scale"] * x
+
+    made = graph({**ports(), "gain": filled(ir.Scale, scale=2), "lif": lif()}, "in gain lif out")
+    model = nirjax.from_nir(made, dt=1, primitives=[Primitive(ir.Scale, apply=counted)])
+    other = model.replace(params=jax.tree.map(lambda leaf: leaf * 2, model.params))
+    for _ in range(2):
+        _, state = model(spikes(5, 3))
+        other(spikes(5, 3, seed=1))
+        model(spikes(5, 3), state)
+        model(spikes(5, 3, seed=2), state)
+    assert traced == [(5, 3), (5, 3)]  # without and with a state
+    model(spikes(6, 3))
+    assert len(traced) == 3
+
+
+def test_recording_nothing_costs_nothing() -> None:
+    model = nirjax.from_nir(recurrent(), dt=1)
+    x = jax.ShapeDtypeStruct((10, 3), jnp.float32)
+    plain = jax.make_jaxpr(lambda x: model(x)[0])(x)
+    assert str(jax.make_jaxpr(lambda x: model.run(x, record=()).output)(x)) == str(plain)
+    (loop,) = [eqn for eqn, _ in equations(plain.jaxpr) if eqn.primitive.name == "scan"]
+    assert [v.aval.shape for v in loop.outvars if v.aval.shape[0] == 10] == [(10, 3)]  # the spikes alone are stacked
+    more = jax.make_jaxpr(lambda x: model.run(x, record="lif.v").traces)(x)
+    (loop,) = [eqn for eqn, _ in equations(more.jaxpr) if eqn.primitive.name == "scan"]
+    assert [v.aval.shape for v in loop.outvars if v.aval.shape[0] == 10] == [(10, 3), (10, 3)]
+
+
+# ------------------------------------------------------------------------------- what a feedback edge carries when
+
+
+def integrator(**changes: float) -> NIRGraph:
+    """in -> n -> out with n -> w -> n, where n adds up its input and w(0) = 0.5."""
+    w = ir.Affine(np.float32([[4]]), np.float32([0.5]))
+    return graph({**ports((1,)), "n": if_(1, **{"v_threshold": 9} | changes), "w": w}, "in n out", "n w n")
+
+
+def test_a_register_starts_at_rest() -> None:
+    """A recurrent bias acts at the first step; under a dialect whose registers start at zero, one step later."""
+    model = nirjax.from_nir(integrator(), dt=1)
+    assert model.feedback == (("w", "n"),)
+    np.testing.assert_array_equal(model.init_state()["w -> n"]["register"], [0.5])
+    v = model.run(np.zeros((4, 1)), record="n.v").traces["n.v"]
+    np.testing.assert_array_equal(v[:, 0], [0.5, 1, 1.5, 2])
+    zero = nirjax.Dialect("zero", registers="zero")
+    v = model.replace(dialect=zero).run(np.zeros((4, 1)), record="n.v").traces["n.v"]
+    np.testing.assert_array_equal(v[:, 0], [0, 0.5, 1, 1.5])
+
+
+def test_rest_is_looked_for_through_stateless_nodes() -> None:
+    """What is at rest in front of the edge: Linear(Affine(0)) + the start of a leaky integrator, spikes being silent."""
+    nodes = {**ports((1,)), "n": lif(1), "a": ir.Affine(np.float32([[1]]), np.float32([0.5]))}
+    nodes |= {"b": ir.Linear(np.float32([[3]])), "li": filled(ir.LI, 1, tau=2, r=2, v_leak=7)}
+    made = graph(nodes, "in n out", "n a b n", "n li b")
+    start = nirjax.from_nir(made, dt=1).init_state((2,))
+    np.testing.assert_array_equal(start["b -> n"]["register"], np.full((2, 1), 1.5))
+    rule = {"li": {"start": "v_leak"}}
+    start = nirjax.from_nir(made, dt=1, overrides=rule).init_state()
+    np.testing.assert_array_equal(start["b -> n"]["register"], [1.5 + 3 * 7])
+
+
+@pytest.mark.parametrize("delay", [1, 2, 3])
+def test_a_delay_in_a_cycle_costs_itself(delay: float) -> None:
+    """A neuron's spike comes back to it the delay later, and no register adds a step."""
+    nodes = {**ports((1,)), "n": if_(1, v_threshold=0.9), "d": ir.Delay(np.float32([delay]))}
+    model = nirjax.from_nir(graph(nodes, "in n out", "n d n"), dt=1)
+    assert model.feedback == ()
+    y, _ = model(np.eye(12, 1))
+    np.testing.assert_array_equal(np.flatnonzero(y), np.arange(0, 12, delay))
+
+
+def test_a_delay_of_less_than_a_step_in_a_cycle_needs_a_register_besides() -> None:
+    nodes = {**ports((1,)), "n": if_(1, v_threshold=0.9), "d": ir.Delay(np.float32([0.75])), "w": linear(1, 1)}
+    made = graph(nodes | {"w": ir.Linear(np.float32([[4]]))}, "in n out", "n d w n")
+    model = nirjax.from_nir(made, dt=1)
+    assert model.feedback == (("w", "n"),)
+    v = model.run(np.eye(3, 1), record=["w.output"]).traces["w.output"]
+    np.testing.assert_array_equal(v[:, 0], [1, 4, 4])  # a quarter of the present spike, three quarters of the last

@@ -1,0 +1,113 @@
+"""What a model is given: any real dtype, one array or a dict; and errors that say what was wrong."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import nirjax
+from engine.graphs import affine, graph, lif, linear, ports, spikes
+from nirjax.errors import DataError, ShapeError
+from nirjax.ir import nodes as ir
+
+
+def recurrent() -> nirjax.Model:
+    made = graph({**ports(), "lif": lif(), "rec": affine()}, "in lif out", "lif rec lif")
+    return nirjax.from_nir(made, dt=1)
+
+
+def two_ports() -> nirjax.Model:
+    nodes = {"a": ir.Input((3,)), "b": ir.Input((2, 2)), "flat": ir.Flatten(None, 0, -1), "fc": linear(3, 4)}
+    nodes |= {"lif": lif(), "y": ir.Output((3,)), "z": ir.Output((4,))}
+    return nirjax.from_nir(graph(nodes, "a lif y", "b flat fc lif", "flat z"), dt=1)
+
+
+@pytest.mark.parametrize(
+    ("x", "found"),
+    [
+        (np.zeros((5, 4)), "(5, 4)"),
+        (np.zeros((3,)), "(3,)"),
+        (np.zeros((3, 5)), "(3, 5)"),
+        (np.zeros(()), "()"),
+        (1.0, "()"),
+    ],
+)
+def test_a_wrong_input_shape_names_the_input(x: Any, found: str) -> None:
+    with pytest.raises(ShapeError, match=r"\(time, \*batch, 3\)") as caught:
+        recurrent()(x)
+    assert caught.value.node == "in"
+    assert found in str(caught.value)
+
+
+def test_a_step_has_no_time_axis() -> None:
+    model = recurrent()
+    with pytest.raises(ShapeError):
+        model.step(np.zeros((4,)), model.init_state())
+    y, _ = model.step(np.zeros((2, 3)), model.init_state((2,)))
+    assert y.shape == (2, 3)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int32, np.float16, np.float32])
+def test_numbers_of_any_real_type(dtype: Any) -> None:
+    x = spikes(6, 3)
+    y, _ = recurrent()(x.astype(dtype))
+    assert y.dtype == jnp.float32
+    np.testing.assert_array_equal(y, recurrent()(x)[0])
+
+
+def test_a_complex_input() -> None:
+    with pytest.raises(DataError, match="real") as caught:
+        recurrent()(np.zeros((5, 3), np.complex64))
+    assert caught.value.node == "in"
+
+
+def test_several_inputs_and_outputs_are_dicts() -> None:
+    x = {"b": spikes(5, 7, 2, 2), "a": spikes(5, 7, 3)}
+    y, _ = two_ports()(x)
+    assert {name: value.shape for name, value in y.items()} == {"y": (5, 7, 3), "z": (5, 7, 4)}
+    np.testing.assert_array_equal(y["z"], x["b"].reshape(5, 7, 4))
+
+
+def test_one_input_may_be_a_dict() -> None:
+    x = spikes(5, 3)
+    np.testing.assert_array_equal(recurrent()({"in": x})[0], recurrent()(x)[0])
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (np.zeros((5, 3)), DataError, "several inputs.*'a', 'b'"),
+        ({"a": np.zeros((5, 3))}, DataError, "'a', 'b'"),
+        ({"a": np.zeros((5, 3)), "b": np.zeros((5, 2, 2)), "c": np.zeros(5)}, DataError, "'a', 'b'"),
+        ({"a": np.zeros((5, 3)), "b": np.zeros((6, 2, 2))}, ShapeError, "time or batch"),
+        ({"a": np.zeros((5, 1, 3)), "b": np.zeros((5, 2, 2))}, ShapeError, "time or batch"),
+    ],
+)
+def test_inputs_that_are_not_the_graph_s(x: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        two_ports()(x)
+
+
+def test_a_state_of_another_batch_or_model() -> None:
+    model, x = recurrent(), spikes(4, 2, 3)
+    with pytest.raises(ShapeError, match="init_state") as caught:
+        model(x, model.init_state((5,)))
+    assert (caught.value.node, caught.value.field) in [("lif", "v"), ("rec -> lif", "register")]
+    with pytest.raises(ShapeError, match="rec -> lif"):
+        model(x, {"lif": {"v": np.zeros((2, 3))}})
+    with pytest.raises(ShapeError, match="state"):
+        model(x, two_ports().init_state((2,)))
+    with pytest.raises(ShapeError):
+        model(x, {"lif": {}, "rec -> lif": {"register": np.zeros((2, 3))}})
+
+
+def test_a_state_can_be_saved_and_restored() -> None:
+    """Names are stable and leaves are float arrays, so that an .npz holds a state."""
+    model, x = recurrent(), spikes(4, 2, 3)
+    _, state = model(x)
+    saved = {f"{node}/{name}": np.asarray(value) for node, held in state.items() for name, value in held.items()}
+    assert sorted(saved) == ["lif/v", "rec -> lif/register"]
+    assert all(value.dtype == np.float32 for value in saved.values())
+    restored = {"rec -> lif": {"register": saved["rec -> lif/register"]}, "lif": {"v": saved["lif/v"]}}
+    np.testing.assert_array_equal(model(x, restored)[0], model(x, state)[0])

@@ -1,0 +1,199 @@
+"""Nothing is lost: a run that was stopped and resumed ends as one that was not, and damage is noticed."""
+
+from __future__ import annotations
+
+import signal
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from finetuning.tasks import data, model
+from finetuning.test_finetune import equal, noisy, tuned
+from nirjax.errors import CheckpointError, NIRWarning, TrainingError
+from nirjax.finetuning import training
+from nirjax.finetuning.callbacks import Moment
+from nirjax.finetuning.checkpoints import KEPT, Checkpoints, digest
+from nirjax.finetuning.state import TrainingState
+
+OPTIONS: dict[str, Any] = {
+    "valid": data(5, 1),
+    "epochs": 4,
+    "transform": [noisy],
+    "optimizer": optax.chain(optax.add_noise(0.01, 0.5, jax.random.key(1)), optax.adam(0.05)),
+}
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+def kill_at(step: int, kind: str = "step") -> Any:
+    def kill(moment: Moment) -> None:
+        if moment.step >= step and moment.kind == kind:
+            raise KilledError
+
+    return kill
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> Any:
+    return tuned(**OPTIONS)
+
+
+@pytest.mark.parametrize("step", [1, 4, 6, 11])
+def test_a_killed_run_resumed_ends_bit_for_bit_the_same(
+    step: int, tmp_path: Path, undisturbed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "SAVE_EVERY", 0.0 if step == 11 else 60.0)
+    with pytest.raises(KilledError):
+        tuned(**OPTIONS, checkpoints=tmp_path, callbacks=[kill_at(step)])
+    result = tuned(**OPTIONS, checkpoints=tmp_path, resume=True)
+    equal(result.model, undisturbed.model)
+    equal(result.history, undisturbed.history)
+    assert result.best_step == undisturbed.best_step
+    assert result.metrics == undisturbed.metrics
+
+
+def test_a_run_that_is_over_resumes_to_its_result(tmp_path: Path, undisturbed: Any) -> None:
+    first = tuned(**OPTIONS, checkpoints=tmp_path)
+    equal(first.model, undisturbed.model)
+    equal(tuned(**OPTIONS, checkpoints=tmp_path, resume=True).history, undisturbed.history)
+    assert len(list(tmp_path.iterdir())) == 2 * KEPT
+    longer = tuned(**{**OPTIONS, "epochs": 5}, checkpoints=tmp_path, resume=True)
+    equal(longer.history, tuned(**{**OPTIONS, "epochs": 5}).history)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_stops(number: signal.Signals, tmp_path: Path, undisturbed: Any) -> None:
+    heard: list[int] = []
+    before = signal.signal(number, lambda found, frame: heard.append(found))
+    try:
+        interrupted = tuned(
+            **OPTIONS, checkpoints=tmp_path,
+            callbacks=[lambda moment: signal.raise_signal(number) if moment.step == 5 else None],
+        )  # fmt: skip
+    finally:
+        signal.signal(number, before)
+    assert heard == [number]
+    assert len(interrupted.history["loss"]) == 5
+    assert (tmp_path / "step_0000000005.json").exists()
+    equal(tuned(**OPTIONS, checkpoints=tmp_path, resume=True).history, undisturbed.history)
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
+
+
+def damage(path: Path, how: str) -> None:
+    raw = bytearray(path.read_bytes())
+    if how == "truncated":
+        path.write_bytes(raw[: len(raw) // 2])
+    elif how == "missing":
+        path.unlink()
+    else:
+        raw[len(raw) // 2] ^= 1
+        path.write_bytes(raw)
+
+
+@pytest.mark.parametrize("how", ["flipped", "truncated", "missing"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(how: str, tmp_path: Path, undisturbed: Any) -> None:
+    tuned(**OPTIONS, checkpoints=tmp_path)
+    newest = tmp_path / "step_0000000012"
+    for path in files(newest):
+        if "d" in path.parent.name or how == "missing":
+            damage(path, how)
+    with pytest.warns(NIRWarning, match="step_0000000012"):
+        result = tuned(**OPTIONS, checkpoints=tmp_path, resume=True)
+    equal(result.model, undisturbed.model)
+
+
+@pytest.mark.parametrize("how", ["flipped", "truncated"])
+def test_damaged_notes_fall_back_too(how: str, tmp_path: Path, undisturbed: Any) -> None:
+    tuned(**OPTIONS, checkpoints=tmp_path)
+    damage(tmp_path / "step_0000000012.json", how)
+    with pytest.warns(NIRWarning, match="damaged"):
+        equal(tuned(**OPTIONS, checkpoints=tmp_path, resume=True).model, undisturbed.model)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_flipped_byte_anywhere_is_noticed(seed: int, tmp_path: Path) -> None:
+    arrays = {"a": np.arange(1000, dtype=np.float32), "b": np.array(3)}
+    checkpoints = Checkpoints.at(tmp_path, "run")
+    checkpoints.save(1, arrays)
+    checkpoints.save(2, {**arrays, "b": np.array(4)})
+    rng = np.random.default_rng(seed)
+    candidates = [path for path in files(tmp_path / "step_0000000002") if path.parent.name == "d"]
+    path = candidates[rng.integers(len(candidates))]
+    raw = bytearray(path.read_bytes())
+    raw[rng.integers(len(raw))] ^= 1 << rng.integers(8)
+    path.write_bytes(raw)
+    # A byte that holds no data, in a header's padding say, may be flipped without harm.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NIRWarning)
+        found = checkpoints.newest()
+    assert found is not None
+    assert digest(found) in {digest(arrays), digest({**arrays, "b": np.array(4)})}
+
+
+def test_nothing_whole_is_an_error_and_nothing_at_all_a_warning(tmp_path: Path, undisturbed: Any) -> None:
+    with pytest.warns(NIRWarning, match="anew"):
+        result = tuned(**OPTIONS, checkpoints=tmp_path, resume=True)
+    equal(result.model, undisturbed.model)
+    for path in files(tmp_path):
+        if path.suffix == ".json":
+            damage(path, "truncated")
+    with pytest.raises(CheckpointError, match="every checkpoint"), pytest.warns(NIRWarning):
+        tuned(**OPTIONS, checkpoints=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seed": 1},
+        {"batch_size": 3},
+        {"trainable": "*.weight"},
+        {"optimizer": optax.sgd(0.1)},
+        {"whole": model(hidden=6)},
+    ],
+)
+def test_checkpoints_of_another_run_are_refused(other: Any, tmp_path: Path) -> None:
+    tuned(**{**OPTIONS, "epochs": 1}, checkpoints=tmp_path)
+    with pytest.raises(CheckpointError, match="another run"):
+        tuned(**{**OPTIONS, **other}, checkpoints=tmp_path, resume=True)
+
+
+def test_an_earlier_run_is_not_overwritten(tmp_path: Path) -> None:
+    tuned(**{**OPTIONS, "epochs": 1}, checkpoints=tmp_path)
+    with pytest.raises(CheckpointError, match="resume=True"):
+        tuned(**OPTIONS, checkpoints=tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match="cannot be made"):
+        tuned(**OPTIONS, checkpoints=tmp_path / "file")
+
+
+def test_the_last_good_state_is_saved_when_the_loss_breaks(tmp_path: Path) -> None:
+    def breaks(run: Any, batch: Any) -> Any:
+        return run.output.sum((0, 2)) * np.nan
+
+    with pytest.raises(TrainingError):
+        tuned(loss=breaks, checkpoints=tmp_path)
+    assert (tmp_path / "step_0000000000.json").exists()
+
+
+def test_a_state_survives_the_way_to_arrays_and_back() -> None:
+    params = {"a": {"weight": jax.numpy.ones((2, 3), jax.numpy.bfloat16)}}
+    start = TrainingState(params, {"key": jax.random.key(3), "nothing": jax.numpy.zeros((0,))}, params)
+    state = TrainingState(
+        params, start.optimizer_state, params, step=3, sums={"loss": 0.1}, best_value=float("nan"),
+        losses=[1.0, 0.1 + 0.2],
+        evaluations={"step": [0], "a/b": [float("inf")]},
+    )  # fmt: skip
+    again = start.from_arrays(state.to_arrays())
+    equal(again.to_arrays(), state.to_arrays())
+    assert again.losses == state.losses
+    assert again.evaluations == state.evaluations

@@ -1,0 +1,54 @@
+"""A node as its primitive sees it, without an engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from nirjax import surrogate
+from nirjax.dialects import Discretisation
+from nirjax.ir.nodes import NIRNode
+from nirjax.primitives.base import Primitive, Site
+from nirjax.primitives.registry import REGISTRY
+
+
+def site_of(node: NIRNode, shape: tuple[int, ...], *, dt: float = 1.0, dtype: Any = jnp.float32, **choices: Any) -> Site:
+    """The site of a node whose input has `shape`; `rule` may be the fields of a Discretisation."""
+    rule = choices.pop("rule", {})
+    rule = Discretisation(**rule) if isinstance(rule, dict) else rule
+    names = {"name": "n", "input_shape": shape, "output_shape": node.gives(shape), "surrogate": surrogate.atan()}
+    return Site(node=node, dt=dt, dtype=dtype, rule=rule, **(names | choices))
+
+
+def params_of(site: Site) -> dict[str, Array]:
+    return {name: jnp.asarray(getattr(site.node, name), site.dtype) for name in type(site.node).parameter_names()}
+
+
+def primitive_of(site: Site) -> Primitive:
+    return REGISTRY[type(site.node)]
+
+
+def apply(node: NIRNode, x: Any, shape: tuple[int, ...], **choices: Any) -> Array:
+    """A stateless node applied to x (*lead, *shape)."""
+    site = site_of(node, shape, **choices)
+    function = primitive_of(site).apply
+    assert function is not None
+    return function(site, params_of(site), jnp.asarray(x, site.dtype))
+
+
+def run(node: NIRNode, x: Any, **choices: Any) -> tuple[Any, list[Any]]:
+    """A stateful node over x (time, *shape): (outputs, the state after each step), one step after the other."""
+    x = jnp.asarray(x, choices.get("dtype", jnp.float32))
+    site = site_of(node, x.shape[1:], **choices)
+    primitive, params = primitive_of(site), params_of(site)
+    assert primitive.init is not None
+    assert primitive.step is not None
+    constants, state = primitive.prepare(site, params), primitive.init(site, params, ())
+    outputs, states = [], []
+    for x_t in x:
+        state, y = primitive.step(site, constants, state, x_t)
+        outputs.append(y)
+        states.append(state)
+    return jnp.stack(outputs), states
