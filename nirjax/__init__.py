@@ -27,6 +27,7 @@ _NAMES = {
     "Run": "nirjax.engine.model",
     "to_nir": "nirjax.engine.exporting",
     "Schedule": "nirjax.engine.schedule",
+    "first_nonfinite": "nirjax.engine.nonfinite",
     "Primitive": "nirjax.primitives.base",
     "Dialect": "nirjax.dialects",
     "Discretisation": "nirjax.dialects",
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from nirjax.engine.model import Model as Model
     from nirjax.engine.model import Run as Run
     from nirjax.engine.model import from_nir as from_nir
+    from nirjax.engine.nonfinite import first_nonfinite as first_nonfinite
     from nirjax.engine.schedule import Schedule as Schedule
     from nirjax.errors import AlgebraicLoopError as AlgebraicLoopError
     from nirjax.errors import ArgumentError as ArgumentError

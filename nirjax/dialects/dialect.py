@@ -108,8 +108,7 @@ class Dialect:
             names = [name for name in kinds if fnmatchcase(name, pattern)]
             if not names:
                 raise PatternError("the override matches no neuron", found=pattern, expected=f"one of {list(kinds)}")
-            for name in names:
-                added.append((_literal(name), self._changed_one(name, kinds[name], change)))
+            added += [(_literal(name), self._changed_one(name, kinds[name], change)) for name in names]
         return replace(self, overrides=self.overrides + tuple(added)) if added else self
 
     def _changed_one(

@@ -13,9 +13,9 @@ PRESETS: dict[str, Callable[..., Dialect]] = {preset.__name__: preset for preset
 
 
 def dialect_of(given: Dialect | str) -> Dialect:
-    """A dialect from what a user may write: a Dialect, a preset's name, or a call such as "snntorch(reset_delay=False)".
+    """A dialect from what a user may write: a Dialect, a preset's name, or a call of one with literal arguments.
 
-    The text is parsed as literals, never evaluated.
+    "snntorch(reset_delay=False)" is parsed, never evaluated.
 
     Raises:
         ArgumentError: no such preset, or arguments that it does not take.

@@ -5,7 +5,6 @@ Everything here is about names and edges; nothing is about arrays.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from nirjax.errors import AlgebraicLoopError, GraphError
@@ -101,7 +100,7 @@ def in_order(names: Sequence[str], edges: Sequence[Edge]) -> list[str]:
         GraphError: the edges hold a cycle; it is named.
     """
     after = successors_of(names, edges)
-    left = defaultdict(int, {name: 0 for name in names})
+    left = dict.fromkeys(names, 0)
     for targets in after.values():
         for target in targets:
             left[target] += 1

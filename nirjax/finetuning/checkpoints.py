@@ -1,10 +1,11 @@
 """Training states on disk: whole or not at all, and never silently damaged.
 
-Orbax writes the arrays. It gives back flipped bytes without a word, so each checkpoint has a digest of its own beside
-it, written last: a checkpoint without one was never finished.
+Orbax writes the arrays. It gives back flipped bytes without a word, and leaves a trail of errors where files are cut
+off. So each checkpoint has a digest of its files beside it, written last (a checkpoint without one was never finished)
+and compared before orbax reads any of them.
 
     folder/step_0000000120/       orbax
-    folder/step_0000000120.json   digest of the arrays, and of the run that they belong to
+    folder/step_0000000120.json   digest of the files, and of the run that they belong to
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Checkpoints:
         try:
             self._remove(step)
             _checkpointer().save(target, dict(arrays))
-            notes = {"digest": digest(arrays), "run": self.run, "step": step}
+            notes = {"digest": files_digest(target), "run": self.run, "step": step}
             replace_file(self._notes(step), json.dumps(notes).encode())
         except Exception as error:
             raise CheckpointError("the checkpoint cannot be written", file=target, found=str(error)) from error
@@ -107,13 +108,12 @@ class Checkpoints:
                 hint="Resume with these, or choose another folder",
             )  # fmt: skip
         try:
-            arrays = {name: np.asarray(value) for name, value in _checkpointer().restore(self._arrays(step)).items()}
-        # Orbax, TensorStore and the file system each have errors of their own for a file that is not as it was.
-        except Exception as error:
-            raise _DamagedError(f"unreadable arrays: {type(error).__name__}") from error
-        if digest(arrays) != expected:
-            raise _DamagedError("its digest is wrong")
-        return arrays
+            found = files_digest(self._arrays(step))
+        except OSError as error:
+            raise _DamagedError(f"unreadable files: {error}") from error
+        if found != expected:
+            raise _DamagedError("its files are not those that were written")
+        return {name: np.asarray(value) for name, value in _checkpointer().restore(self._arrays(step)).items()}
 
     def _remove(self, step: int) -> None:
         self._notes(step).unlink(missing_ok=True)
@@ -129,6 +129,16 @@ class Checkpoints:
 
 class _DamagedError(Exception):
     """This checkpoint cannot be used; the one before may be."""
+
+
+def files_digest(folder: Path) -> str:
+    """SHA-256 of the names and bytes of all files below a folder, in hexadecimal."""
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        raw = path.read_bytes()
+        total.update(f"{path.relative_to(folder).as_posix()} {len(raw)} ".encode())
+        total.update(raw)
+    return total.hexdigest()
 
 
 def digest(arrays: Mapping[str, Any]) -> str:

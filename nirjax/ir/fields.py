@@ -35,24 +35,27 @@ class FrozenDict(dict[str, Any]):
         return (FrozenDict, (dict(self),))
 
     @classmethod
-    def deep(cls, value: Mapping[str, Any] | None) -> FrozenDict:
-        """A frozen copy, nested mappings and arrays included."""
+    def deep(cls, value: Mapping[str, Any] | None, path: str = "metadata") -> FrozenDict:
+        """A frozen copy, nested mappings and arrays included; raises ParameterError naming the place under `path`."""
         if not isinstance(value, Mapping | None):
-            raise ParameterError("metadata is a mapping", field="metadata", found=type(value).__name__)
-        return cls({str(k): _frozen_value(v) for k, v in (value or {}).items()})
+            raise ParameterError(f"{path} is a mapping", field=path, found=type(value).__name__)
+        return cls({str(k): _frozen_value(v, f"{path}.{k}") for k, v in (value or {}).items()})
 
 
-def _frozen_value(value: Any) -> Any:
+def _frozen_value(value: Any, path: str) -> Any:
     if isinstance(value, Mapping):
-        return FrozenDict.deep(value)
+        return FrozenDict.deep(value, path)
     if isinstance(value, list | tuple | np.ndarray):
-        return freeze(np.asarray(value))
+        return freeze(_array(value, path, words=True))
     return value
 
 
 def freeze(array: np.ndarray) -> np.ndarray:
     """The array itself if nobody can write to it, else a read-only copy."""
-    if array.flags.writeable:
+    holder: Any = array
+    while isinstance(holder, np.ndarray) and not holder.flags.writeable:
+        holder = holder.base
+    if holder is not None and not isinstance(holder, bytes):
         array = array.copy()
         array.flags.writeable = False
     return array
@@ -194,12 +197,12 @@ class Spec:
         return FrozenDict({self.port: freeze(array)})
 
 
-def _array(value: Any, name: str) -> np.ndarray:
+def _array(value: Any, name: str, *, words: bool = False) -> np.ndarray:
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:
         raise ParameterError("not an array of numbers", field=name, found=type(value).__name__) from error
-    if array.dtype == object:
+    if array.dtype == object and not words:
         raise ParameterError("not an array of numbers", field=name, found=type(value).__name__)
     return array
 

@@ -36,6 +36,7 @@ def _filled_mapping(mapping: Mapping[str, Any], load: Callable[[Slot], np.ndarra
 
 def _value(slot: Slot, load: Callable[[Slot], np.ndarray]) -> Any:
     array = load(slot)
+    array.flags.writeable = False
     return decoded(bytes(array[()]), slot.where) if slot.is_words and slot.shape == () else array
 
 

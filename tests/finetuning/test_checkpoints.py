@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from finetuning.test_finetune import equal, noisy, tuned
 from nirjax.errors import CheckpointError, NIRWarning, TrainingError
 from nirjax.finetuning import training
 from nirjax.finetuning.callbacks import Moment
-from nirjax.finetuning.checkpoints import KEPT, Checkpoints, digest
+from nirjax.finetuning.checkpoints import KEPT, Checkpoints
 from nirjax.finetuning.state import TrainingState
 
 OPTIONS: dict[str, Any] = {
@@ -103,10 +102,8 @@ def damage(path: Path, how: str) -> None:
 @pytest.mark.parametrize("how", ["flipped", "truncated", "missing"])
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(how: str, tmp_path: Path, undisturbed: Any) -> None:
     tuned(**OPTIONS, checkpoints=tmp_path)
-    newest = tmp_path / "step_0000000012"
-    for path in files(newest):
-        if "d" in path.parent.name or how == "missing":
-            damage(path, how)
+    written = files(tmp_path / "step_0000000012")
+    damage(max(written, key=lambda path: path.stat().st_size), how)
     with pytest.warns(NIRWarning, match="step_0000000012"):
         result = tuned(**OPTIONS, checkpoints=tmp_path, resume=True)
     equal(result.model, undisturbed.model)
@@ -120,24 +117,21 @@ def test_damaged_notes_fall_back_too(how: str, tmp_path: Path, undisturbed: Any)
         equal(tuned(**OPTIONS, checkpoints=tmp_path, resume=True).model, undisturbed.model)
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_a_flipped_byte_anywhere_is_noticed(seed: int, tmp_path: Path) -> None:
-    arrays = {"a": np.arange(1000, dtype=np.float32), "b": np.array(3)}
+def test_a_flipped_bit_in_any_file_is_noticed(tmp_path: Path) -> None:
+    older, newer = {"a": np.arange(1000, dtype=np.float32)}, {"a": np.arange(1000, dtype=np.float32) ** 2}
     checkpoints = Checkpoints.at(tmp_path, "run")
-    checkpoints.save(1, arrays)
-    checkpoints.save(2, {**arrays, "b": np.array(4)})
-    rng = np.random.default_rng(seed)
-    candidates = [path for path in files(tmp_path / "step_0000000002") if path.parent.name == "d"]
-    path = candidates[rng.integers(len(candidates))]
-    raw = bytearray(path.read_bytes())
-    raw[rng.integers(len(raw))] ^= 1 << rng.integers(8)
-    path.write_bytes(raw)
-    # A byte that holds no data, in a header's padding say, may be flipped without harm.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NIRWarning)
-        found = checkpoints.newest()
-    assert found is not None
-    assert digest(found) in {digest(arrays), digest({**arrays, "b": np.array(4)})}
+    checkpoints.save(1, older)
+    checkpoints.save(2, newer)
+    rng = np.random.default_rng(0)
+    for path in files(tmp_path / "step_0000000002"):
+        whole = path.read_bytes()
+        raw = bytearray(whole)
+        raw[rng.integers(len(raw))] ^= 1 << int(rng.integers(8))
+        path.write_bytes(raw)
+        with pytest.warns(NIRWarning, match="not those that were written"):
+            equal(checkpoints.newest(), older)
+        path.write_bytes(whole)
+    equal(checkpoints.newest(), newer)
 
 
 def test_nothing_whole_is_an_error_and_nothing_at_all_a_warning(tmp_path: Path, undisturbed: Any) -> None:
