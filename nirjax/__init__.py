@@ -48,6 +48,7 @@ _MODULES = {
     "data": "nirjax.data",
     "losses": "nirjax.finetuning.losses",
     "metrics": "nirjax.metrics",
+    "plot": "nirjax.plot",
 }
 _ERRORS = (
     *("NIRError", "FileError", "GraphError", "ShapeError", "ParameterError", "AlgebraicLoopError", "UnknownNodeError"),
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from nirjax import errors as errors
     from nirjax import ir as ir
     from nirjax import metrics as metrics
+    from nirjax import plot as plot
     from nirjax import surrogate as surrogate
     from nirjax.dialects import Dialect as Dialect
     from nirjax.dialects import Discretisation as Discretisation

@@ -105,8 +105,9 @@ class _Operations:
 
 
 def connections(model: Model) -> list[str]:
-    """Names of the nodes whose weights are synapses."""
-    return [name for name, site in model.program.plan.sites.items() if isinstance(site.node, CONNECTIONS)]
+    """Names of the nodes whose weights are synapses, and that something enters."""
+    plan = model.program.plan
+    return [name for name, site in plan.sites.items() if isinstance(site.node, CONNECTIONS) and plan.sources[name]]
 
 
 def _entering(model: Model, name: str, run: Run) -> Array:

@@ -1,4 +1,4 @@
-"""Fixtures for all tests. That this file lies here also lets every test import `oracle` and `engine.graphs`."""
+"""Fixtures for all tests."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -82,7 +82,7 @@ def test_spikes_and_gradients_have_the_type_of_the_membrane(dtype: str) -> None:
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("chosen", [surrogate.sigmoid(3), surrogate.atan(2), surrogate.gaussian(0.5)], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("chosen", [surrogate.sigmoid(3), surrogate.atan(2), surrogate.gaussian(0.5)], ids=repr)
 def test_jvp_vjp_vmap_and_their_mixtures(chosen: Surrogate) -> None:
     u, threshold = jnp.asarray(X), jnp.full(X.shape, 0.1)
     du, dthreshold = jnp.cos(u), jnp.sin(u)

@@ -30,8 +30,8 @@ LEAST_WON_BACK = 0.80
 LEARNING_RATE = 0.01
 SLOPE = 5.0
 BATCH_SIZE = 64
-PATIENCE = 5
-EPOCHS = 10
+PATIENCE = 6
+EPOCHS = 20
 
 
 def describe(parser: argparse.ArgumentParser) -> None:

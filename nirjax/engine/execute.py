@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 
 from nirjax.engine.lowering import Plan, Stage
@@ -299,10 +298,3 @@ def fold_blocks(
         parts.append(kept)
     kept = parts[0] if len(parts) == 1 else jax.tree.map(lambda *ys: jnp.concatenate(ys), *parts)
     return carry[0], carry[1], kept
-
-
-def emitted_bytes(plan: Plan, batch: Shape) -> int:
-    """Bytes that all nodes emit in one time step."""
-    size = jnp.dtype(next(iter(plan.sites.values())).dtype).itemsize
-    elements = sum(int(np.prod(site.output_shape)) for site in plan.sites.values())
-    return size * elements * int(np.prod(batch))

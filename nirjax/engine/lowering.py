@@ -14,15 +14,17 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
 from nirjax.dialects import Dialect, Discretisation
 from nirjax.engine.cycles import components, feedback_edges, in_order, refuse_algebraic_loops
+from nirjax.engine.schedule import Work
 from nirjax.errors import GraphError, NIRWarning, ParameterError, PatternError
 from nirjax.ir.graph import Edge, NIRGraph
 from nirjax.ir.inline import FlatGraph, Path, inline
-from nirjax.ir.nodes import Delay, Input, Output
+from nirjax.ir.nodes import Conv1d, Conv2d, Delay, Input, Output
 from nirjax.ir.shapes import infer_shapes
 from nirjax.primitives.base import Primitive, Site
 from nirjax.primitives.delay import steps_of
@@ -60,6 +62,7 @@ class Plan:
         inputs, outputs: the graph's ports, in file order.
         paths: dotted path to the names that lead to the node in the nested graph.
         start: where registers start: "rest" or "zero".
+        work: what one time step of one sample costs.
     """
 
     sites: dict[str, Site]
@@ -72,6 +75,7 @@ class Plan:
     outputs: tuple[str, ...]
     paths: dict[str, Path]
     start: str
+    work: Work
 
 
 def lower(
@@ -149,12 +153,26 @@ def lower(
         outputs=flat.outputs,
         paths=flat.paths,
         start=dialect.registers,
+        work=_work(sites),
     )
     return plan, dialect
 
 
 def _is_cycle(component: Sequence[str], edges: Sequence[Edge]) -> bool:
     return len(component) > 1 or (component[0], component[0]) in edges
+
+
+def _work(sites: Mapping[str, Site]) -> Work:
+    values = sum(math.prod(site.output_shape) for site in sites.values())
+    multiplied, convolves = 0, False
+    for site in sites.values():
+        weight = getattr(site.node, "weight", None)
+        if isinstance(site.node, Conv1d | Conv2d):
+            multiplied += site.node.weight.size * math.prod(site.output_shape[1:])
+            convolves = True
+        elif isinstance(weight, np.ndarray):
+            multiplied += weight.size
+    return Work(values * jnp.dtype(next(iter(sites.values())).dtype).itemsize, multiplied, values, convolves)
 
 
 def with_ports(graph: NIRGraph) -> NIRGraph:

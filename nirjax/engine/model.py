@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -182,7 +183,7 @@ class Model:
 
     def _schedule(self, inputs: dict[str, Array], batch: tuple[int, ...]) -> Schedule:
         time = next(iter(inputs.values())).shape[0]
-        return choose(time, execute.emitted_bytes(self.program.plan, batch), self.program.schedule)
+        return choose(time, math.prod(batch), self.program.plan.work, self.program.schedule)
 
 
 jax.tree_util.register_dataclass(Model, data_fields=["params"], meta_fields=["program"])

@@ -1,13 +1,40 @@
-"""The schedule: how many time steps go through the stages at once, and what the backward pass computes again."""
+"""The schedule: how many time steps go through the stages at once, and what the backward pass computes again.
+
+The cost model behind "auto", in words. A block of L steps of B samples gives every product L B rows. Too few rows and
+a product is slow, since it reads its weights for little work; too many and what the nodes emit no longer fits into
+the cache. Recomputing a block in the backward pass saves memory and its traffic, and costs the products once more.
+So:
+
+    all that is emitted fits into the cache           one block, nothing recomputed
+    products outweigh elementwise work (or there are
+    convolutions, which XLA runs some ten times slower
+    inside a loop on CPU), and there is memory        one block, nothing recomputed
+    else                                              blocks of about 512 rows, at least sqrt(T)/2 steps, recomputed
+
+The figures are from two CPU cores; `benchmarks/` has the measurements.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from nirjax.errors import ArgumentError
 
 CACHE = 4 * 2**20
-"""Bytes of a block's activations that still count as close to the processor."""
+"""Bytes of emitted values that still count as close to the processor."""
+
+KEPT = 64 * 2**20
+"""The most bytes that are kept for the backward pass where products outweigh the rest."""
+
+KEPT_CONVOLVED = 2 * 2**30
+"""The same where there are convolutions."""
+
+ROWS = 512
+"""Rows with which a product is fast."""
+
+OUTWEIGH = 64
+"""Multiply-accumulates for each emitted value from which on products outweigh the elementwise work."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +55,25 @@ class Schedule:
             raise ArgumentError("a block has at least one time step", field="schedule", found=self.block)
 
 
+@dataclass(frozen=True)
+class Work:
+    """What a graph does in one time step of one sample.
+
+    Attributes:
+        emitted: bytes of what all nodes emit.
+        multiplied: multiply-accumulates of all products and convolutions.
+        values: numbers that all nodes emit.
+        convolves: are there convolutions?
+    """
+
+    emitted: int
+    multiplied: int
+    values: int
+    convolves: bool
+
+
 AUTO = "auto"
+WHOLE = Schedule(None, recompute=False)
 
 
 def schedule_of(given: Schedule | int | str) -> Schedule | str:
@@ -46,18 +91,17 @@ def schedule_of(given: Schedule | int | str) -> Schedule | str:
     )
 
 
-def choose(time: int, bytes_per_step: int, given: Schedule | str) -> Schedule:
-    """The schedule of a run of `time` steps whose nodes emit `bytes_per_step` in each.
-
-    "auto" takes one block where all activations stay within `CACHE`, or where a step is so large that its products
-    dwarf the rest; else blocks whose activations fill `CACHE`, at least 16 steps long, recomputed.
-    """
+def choose(time: int, samples: int, work: Work, given: Schedule | str = AUTO) -> Schedule:
+    """The schedule of a run of `time` steps of `samples` samples; "auto" by the cost model of this module."""
     if isinstance(given, Schedule):
         return given
-    total = time * bytes_per_step
-    if total <= CACHE or bytes_per_step * 16 >= CACHE:
-        return Schedule(None, recompute=False)
-    return Schedule(block_length(time, max(16, CACHE // bytes_per_step)))
+    total = time * samples * work.emitted
+    heavy = work.multiplied >= OUTWEIGH * work.values
+    if total <= CACHE or (heavy and total <= KEPT) or (work.convolves and total <= KEPT_CONVOLVED):
+        return WHOLE
+    wished = max(ROWS // max(samples, 1), math.isqrt(time) // 2, 1)
+    length = block_length(time, wished)
+    return WHOLE if length >= time else Schedule(length)
 
 
 def block_length(time: int, wished: int) -> int:

@@ -29,7 +29,8 @@ from nirjax.ir.atomic import replace_file
 KEPT = 3
 """How many checkpoints a folder holds: the newest, and those to fall back on."""
 
-_NAME = re.compile(r"step_(\d{10})\.json")
+_STEP = re.compile(r"step_(\d{10})")
+_NOTES = re.compile(r"step_(\d{10})\.json")
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,11 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps that were saved to the end, the newest first."""
-        found = [_NAME.fullmatch(entry.name) for entry in self.folder.iterdir()]
+        found = [_NOTES.fullmatch(entry.name) for entry in self.folder.iterdir()]
         return sorted((int(match[1]) for match in found if match), reverse=True)
 
     def save(self, step: int, arrays: Mapping[str, np.ndarray]) -> None:
-        """Writes a checkpoint, then its digest; only then are the oldest removed.
+        """Writes a checkpoint, then its digest; only then are older ones removed, and what kills have left.
 
         Raises:
             CheckpointError: it cannot be written, on a full disk say.
@@ -73,8 +74,11 @@ class Checkpoints:
             replace_file(self._notes(step), json.dumps(notes).encode())
         except Exception as error:
             raise CheckpointError("the checkpoint cannot be written", file=target, found=str(error)) from error
-        for old in self.steps()[KEPT:]:
-            self._remove(old)
+        kept = self.steps()[:KEPT]
+        for entry in list(self.folder.iterdir()):
+            match = _STEP.match(entry.name)
+            if match and int(match[1]) not in kept:
+                self._remove(int(match[1]))
 
     def newest(self) -> dict[str, np.ndarray] | None:
         """The newest checkpoint that is whole; None where there is none at all. Warns of each that is damaged.

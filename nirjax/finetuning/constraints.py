@@ -93,6 +93,6 @@ def _threshold_above_reset(model: Model, node: str, trained: Mapping[str, Array]
 
 def _next(value: Array, sign: int) -> Array:
     """The nearest number above, or below for a sign of -1, that is not subnormal: XLA takes those for zero."""
-    least = jnp.finfo(value.dtype).tiny
+    least = jnp.finfo(value.dtype).tiny  # type: ignore[no-untyped-call]
     beyond = jnp.nextafter(sign * value, jnp.asarray(jnp.inf, value.dtype))
     return sign * jnp.maximum(beyond, sign * value + least)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,7 @@ class Updated:
         sums: the loss and each metric, summed over those samples.
         count: how many those are.
         finite: for each trained parameter, whether its gradient is.
+        good: the loss and all gradients are finite.
     """
 
     params: Params
@@ -38,6 +40,7 @@ class Updated:
     sums: dict[str, Array]
     count: Array
     finite: dict[str, dict[str, Array]]
+    good: Array
 
 
 Update = Callable[[Params, Any, Rest, Batch, Array], Updated]
@@ -72,7 +75,7 @@ def update_function(
 
         good = jnp.isfinite(value) & jnp.stack(jax.tree.leaves(finite)).all()
         new_params, state = jax.lax.cond(good, moved, lambda: (params, optimizer_state))
-        return Updated(new_params, state, value, sums, jnp.sum(batch.valid), finite)
+        return Updated(new_params, state, value, sums, jnp.sum(batch.valid), finite, good)
 
     return update
 
@@ -84,20 +87,17 @@ def check_finite(updated: Updated, params: Params, step: int) -> float:
         TrainingError: the loss or a gradient is not finite; it names the step and the first such parameter.
     """
     loss = float(updated.loss)
-    bad = [
-        (node, field) for node, fields in updated.finite.items() for field, finite in fields.items() if not bool(finite)
-    ]
-    if loss == loss and abs(loss) != float("inf") and not bad:
+    if updated.good:
         return loss
-    broken = [
-        (node, field)
-        for node, fields in params.items()
-        for field, value in fields.items()
-        if not bool(jnp.isfinite(value).all())
-    ]
-    node, field = [*broken, *bad][0] if broken or bad else (None, None)
-    what = "the gradient" if loss == loss and abs(loss) != float("inf") else "the loss"
+    gradients = [name for name, finite in _named(updated.finite) if not finite]
+    broken = [name for name, value in _named(params) if not jnp.isfinite(value).all()]
+    node, field = [*broken, *gradients][0] if broken or gradients else (None, None)
     raise TrainingError(
-        f"{what} is not finite at step {step}", node=node, field=field, found=f"loss {loss}",
+        f"the {'gradient' if math.isfinite(loss) else 'loss'} is not finite at step {step}", node=node, field=field,
+        found=f"loss {loss}",
         hint="A smaller learning rate, or optax.clip_by_global_norm before the optimizer, often helps",
     )  # fmt: skip
+
+
+def _named(params: dict[str, dict[str, Array]]) -> list[tuple[tuple[str, str], Array]]:
+    return [((node, field), value) for node, fields in params.items() for field, value in fields.items()]

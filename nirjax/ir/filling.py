@@ -11,6 +11,8 @@ import numpy as np
 from nirjax.ir.places import Slot, decoded
 from nirjax.ir.raw import Edge, RawFile, RawNode
 
+_AT_ONCE = 2**16
+
 
 def filled(file: RawFile, load: Callable[[Slot], np.ndarray]) -> RawFile:
     """The file with every slot replaced by what `load` gives for it: arrays, words decoded, edges as pairs of names."""
@@ -55,7 +57,9 @@ def _pairs(edges: Any, load: Callable[[Slot], np.ndarray]) -> tuple[Edge, ...]:
             names[data] = decoded(data, edges.where)
         return names[data]
 
-    return tuple((name(a), name(b)) for a, b in load(edges).tolist())
+    array = load(edges)
+    parts = (array[at : at + _AT_ONCE].tolist() for at in range(0, len(array), _AT_ONCE))
+    return tuple((name(a), name(b)) for part in parts for a, b in part)
 
 
 def slots_of(node: RawNode) -> Iterator[Slot]:

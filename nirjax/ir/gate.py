@@ -21,12 +21,13 @@ from h5py import h5, h5d, h5f, h5g, h5l, h5o, h5p, h5s
 from nirjax.errors import FileError, GraphError, ParameterError, quoted
 from nirjax.ir.chunks import Chunked, is_ours
 from nirjax.ir.heap import REFERENCE, references, words
-from nirjax.ir.limits import Limits
+from nirjax.ir.limits import BYTES_PER_WORD, Limits
 from nirjax.ir.link_names import hidden_name
 from nirjax.ir.places import Slot, Where, decoded, hdf5
 from nirjax.ir.storage import check_storage, chunks, element_of, shape_of
 
 LONGEST_WORD = 1024
+LARGEST_OF_WORDS = 2**24
 
 
 @dataclass
@@ -141,7 +142,7 @@ class Gate:
         """
         if address in self.seen:
             slot = self.seen[address]
-            self._count(slot.nbytes, where)
+            self.count(slot.nbytes, where)
             return Slot(slot.path, where, slot.dtype, slot.shape, slot.nbytes, slot.chunk_rows)
         found = self.open(group, name, where)
         if not isinstance(found, h5d.DatasetID):
@@ -153,12 +154,12 @@ class Gate:
             check_storage(plist, where)
             shape = shape_of(found, where)
             dtype = element_of(found, where, metadata)
-            nbytes = math.prod(shape) * (REFERENCE if dtype is None else dtype.itemsize)
-            self._count(nbytes, where)
+            nbytes = math.prod(shape) * (BYTES_PER_WORD if dtype is None else dtype.itemsize)
+            self.count(nbytes, where)
             chunk_rows = self._check_chunks(plist, shape, dtype, where)
             if dtype is None and nbytes:
                 nbytes = int(references(self.file, found, shape, where)["length"].sum(dtype=np.uint64))
-                self._count(nbytes, where)
+                self.count(nbytes, where)
         slot = Slot(path, where, dtype, shape, nbytes, chunk_rows)
         self.seen[address] = slot
         return slot
@@ -179,7 +180,8 @@ class Gate:
             raise FileError("too long a string", found=f"{slot.nbytes} bytes", expected=most, **place)
         return decoded(bytes(self.read(slot)[()]), slot.where)
 
-    def _count(self, nbytes: int, where: Where) -> None:
+    def count(self, nbytes: int, where: Where) -> None:
+        """Add to what the file has asked for; raises FileError where that is more than it may."""
         self.declared += nbytes
         if self.declared > self.limits.bytes:
             raise FileError(

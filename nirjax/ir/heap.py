@@ -23,6 +23,8 @@ from nirjax.ir.places import Where
 REFERENCE = 16
 """Bytes of a reference in a file with the usual 8-byte addresses."""
 
+_AT_ONCE = 2**16
+
 
 def references(file: Any, dataset: Any, shape: tuple[int, ...], where: Where) -> np.ndarray:
     """The references of a dataset, one a row: length, address, number.
@@ -57,7 +59,9 @@ def words(file: Any, found: np.ndarray, where: Where) -> Iterator[bytes]:
     base = file.get_create_plist().get_userblock()
     heaps: dict[int, tuple[bytes, dict[int, tuple[int, int]]]] = {}
     known: dict[tuple[int, int, int], bytes] = {}
-    for length, address, number in found.tolist():
+    for length, address, number in (
+        key for at in range(0, found.size, _AT_ONCE) for key in found[at : at + _AT_ONCE].tolist()
+    ):
         key = (length, address, number)
         if key not in known:
             if length == 0:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 LEAST_BYTES = 256 * 2**20
 BYTES_PER_FILE_BYTE = 64
+BYTES_PER_WORD = 128
+BYTES_PER_EDGE = 200
 SECONDS = 2
 SECONDS_PER_MIB = 2
 
@@ -15,7 +17,8 @@ class Limits:
     """What a file may ask for.
 
     Attributes:
-        bytes: declared sizes of everything that is to be read, added up over the file.
+        bytes: declared sizes of everything that is to be read, added up over the file; words and edges count with what
+            they take as Python objects.
         groups: groups visited; a group that is reached twice counts twice.
         chunks: pieces of one dataset.
         seconds: processor time of the worker, once it has started. (A sound small file takes milliseconds.)

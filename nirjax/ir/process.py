@@ -27,6 +27,9 @@ from nirjax.ir.limits import Limits
 from nirjax.ir.places import Slot, Where
 from nirjax.ir.raw import Notice, RawFile, RawNode
 
+PATIENCE = 10
+"""Seconds of waiting that a worker has beyond five times its processor time."""
+
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv.pop()) + sys.path; import nirjax.ir.worker as w; w.main()"
 _TRUST = "If you trust the file, nirjax.read(path, trusted=True) reads it in this process."
 
@@ -44,7 +47,7 @@ def read_apart(path: bytes, table: Mapping[str, Any], limits: Limits) -> RawFile
         "table": dict(table),
     }
     worker = _started()
-    timer = threading.Timer(10 + 5 * limits.seconds, worker.kill)
+    timer = threading.Timer(PATIENCE + 5 * limits.seconds, worker.kill)
     timer.daemon = True
     timer.start()
     try:

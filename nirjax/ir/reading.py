@@ -16,7 +16,7 @@ from h5py import h5a, h5g, h5s, h5t
 from nirjax.errors import FileError, GraphError, ParameterError, UnknownNodeError, quoted
 from nirjax.ir.filling import filled, slots_of
 from nirjax.ir.gate import Gate, kind_of
-from nirjax.ir.limits import Limits
+from nirjax.ir.limits import BYTES_PER_EDGE, Limits
 from nirjax.ir.places import Slot, Where, decoded, hdf5
 from nirjax.ir.raw import DEEPEST, Notice, RawFile, RawNode
 
@@ -213,6 +213,7 @@ class _Walk:
                 found=f"shape {slot.shape}",
                 expected="two columns",
             )
+        self.gate.count(slot.shape[0] * BYTES_PER_EDGE, where)
         return slot
 
     def metadata(
@@ -247,7 +248,8 @@ class _Walk:
 
 def _unknown_type(kind: str, table: FieldTable, where: Where) -> UnknownNodeError:
     names = [*table, "NIRGraph"]
-    close = difflib.get_close_matches(kind.strip(), names, n=1, cutoff=0.5)
+    folded = {name.casefold(): name for name in names}
+    close = [folded[name] for name in difflib.get_close_matches(kind.strip().casefold(), folded, n=1, cutoff=0.7)]
     return UnknownNodeError(
         "no such node type",
         node=where.node,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,7 +35,7 @@ def serialised(graph: NIRGraph, *, compression: str | int | None = "gzip", custo
     check_graph(graph)
     raw = unbuild(graph, known_types(_custom_types(graph, "", custom_nodes).values()))
     try:
-        with h5py.File("nirjax", "w", driver="core", backing_store=False) as file:
+        with h5py.File(f"nirjax {secrets.token_hex(8)}", "w", driver="core", backing_store=False) as file:
             file.create_dataset("version", data=_fixed(FORMAT))
             file.attrs.create(DIGEST, _fixed(digest_of(raw)))
             _write_node(file.create_group("node"), raw, options)

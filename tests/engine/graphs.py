@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from nirjax.ir.graph import NIRGraph
 
 def graph(nodes: dict[str, ir.NIRNode], *paths: str) -> NIRGraph:
     """A graph whose edges are read off paths: "in lif out" is in -> lif -> out."""
-    edges = [pair for path in paths for pair in zip(path.split(), path.split()[1:], strict=False)]
+    edges = [pair for path in paths for pair in pairwise(path.split())]
     return NIRGraph(nodes, edges)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,7 +60,7 @@ def test_an_order_lets_every_edge_go_forward_or_names_a_cycle(names: list[str], 
             in_order(names, edges)
         path = str(caught.value.found).split(" -> ")
         assert path[0] == path[-1]
-        assert all(edge in edges for edge in zip(path, path[1:], strict=False))
+        assert all(edge in edges for edge in pairwise(path))
     else:
         place = {name: at for at, name in enumerate(in_order(names, edges))}
         assert sorted(place) == sorted(names)
@@ -101,7 +103,7 @@ def test_the_search_starts_at_the_inputs_then_in_file_order() -> None:
 
 def test_a_long_chain_and_a_long_cycle_need_no_deep_recursion() -> None:
     names = [str(n) for n in range(20_000)]
-    chain = list(zip(names, names[1:], strict=False))
+    chain = list(pairwise(names))
     assert in_order(names, chain) == names
     assert len(components(names, chain)) == len(names)
     cycle = [*chain, (names[-1], names[0])]

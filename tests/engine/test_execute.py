@@ -1,4 +1,4 @@
-"""How a plan runs: any topology, any block length, in one piece or in chunks, with loops only where there is a cycle."""
+"""How a plan runs: any topology, any block length, in one piece or in chunks, loops only where there is a cycle."""
 
 from __future__ import annotations
 
@@ -13,110 +13,24 @@ import pytest
 
 import nirjax
 from engine import graphs
-from engine.graphs import affine, conv2d, cubalif, filled, graph, if_, lif, linear, ports, spikes
+from engine.graphs import affine, filled, graph, if_, lif, linear, ports, spikes
+from engine.topologies import (
+    TOPOLOGIES,
+    chain,
+    convolutional,
+    delay_in_a_cycle,
+    feed_forward_delay,
+    nested_ports,
+    recurrent,
+    several_ports,
+    skip,
+    two_cycles_that_share_a_node,
+)
 from nirjax.ir import nodes as ir
 from nirjax.ir.graph import NIRGraph
 from nirjax.primitives.base import Primitive
 
-# --------------------------------------------------------------------------------------------------- topologies
-
-
-def chain() -> NIRGraph:
-    nodes = {"in": ir.Input((4,)), "fc": affine(3, 4), "lif": lif(), "li": filled(ir.LI, tau=2, r=2, v_leak=0)}
-    return graph(nodes | {"out": ir.Output((3,))}, "in fc lif li out")
-
-
-def skip() -> NIRGraph:
-    return graph({**ports(), "fc": affine(), "lif": lif(), "fc2": affine(seed=2)}, "in fc lif fc2 out", "in fc2", "fc out")
-
-
-def fan_in() -> NIRGraph:
-    nodes = {**ports(), "a": affine(seed=1), "b": linear(seed=2), "c": filled(ir.Scale, scale=0.5), "lif": lif(v_threshold=2)}
-    return graph(nodes, "in a lif out", "in b lif", "in c lif", "in lif")
-
-
-def several_ports() -> NIRGraph:
-    nodes: dict[str, ir.NIRNode] = {"left": ir.Input((2,)), "right": ir.Input((3,)), "sum": lif(2), "b": linear(2, 3)}
-    nodes |= {"spikes": ir.Output((2,)), "current": ir.Output((2,)), "copy": ir.Output((3,))}
-    return graph(nodes, "left sum spikes", "right b sum", "b current", "right copy")
-
-
-def self_loop() -> NIRGraph:
-    return graph({**ports(), "lif": lif()}, "in lif lif out")
-
-
-def recurrent() -> NIRGraph:
-    return graph({**ports(), "fc": affine(), "lif": lif(), "rec": affine(seed=5)}, "in fc lif out", "lif rec lif")
-
-
-def two_cycles_that_share_a_node() -> NIRGraph:
-    nodes = {**ports(), "a": lif(), "b": cubalif(), "w": affine(seed=3), "back": linear(seed=4), "self": linear(seed=6)}
-    return graph(nodes, "in a w b out", "b back a", "b self b", "a out")
-
-
-def a_cycle_behind_a_cycle() -> NIRGraph:
-    nodes = {**ports(), "a": lif(), "ra": affine(seed=3), "w": affine(seed=7), "b": if_(), "rb": linear(seed=4)}
-    return graph(nodes, "in a w b out", "a ra a", "b rb b")
-
-
-def a_cycle_that_no_input_reaches() -> NIRGraph:
-    nodes = {**ports(), "clock": lif(v_leak=1.5), "w": affine(seed=3), "sum": lif()}
-    return graph(nodes, "in sum out", "clock w clock", "w sum")
-
-
-def a_node_that_nothing_enters() -> NIRGraph:
-    return graph({**ports(), "bias": affine(), "lif": lif()}, "in lif out", "bias lif")
-
-
-def delay_in_a_cycle() -> NIRGraph:
-    nodes = {**ports(), "lif": lif(), "rec": affine(seed=5), "delay": ir.Delay(np.float32([1, 2, 3]))}
-    return graph(nodes, "in lif rec delay lif out")
-
-
-def delay_of_less_than_a_step_in_a_cycle() -> NIRGraph:
-    nodes = {**ports(), "lif": lif(), "rec": linear(seed=5), "delay": ir.Delay(np.float32([0.5, 1, 2.25]))}
-    return graph(nodes, "in lif rec delay lif out")
-
-
-def nested() -> NIRGraph:
-    inner = graph({**ports(), "lif": lif(), "rec": affine(seed=5)}, "in lif out", "lif rec lif")
-    middle = graph({**ports(), "layer": inner, "fc": linear(seed=8)}, "in fc layer out")
-    return graph({**ports(), "first": middle, "second": middle}, "in first second out")
-
-
-def nested_ports() -> NIRGraph:
-    two = {"x": ir.Input((3,)), "y": ir.Input((3,)), "z": ir.Output((3,)), "w": ir.Output((3,)), "lif": lif()}
-    inner = graph(two | {"fc": linear(seed=8)}, "x lif z", "y fc lif", "fc w")
-    return graph({**ports(), "sub": inner, "fc": affine()}, "in sub.x", "in fc sub.y", "sub.z out", "sub.w out")
-
-
-def a_cycle_through_a_subgraph() -> NIRGraph:
-    inner = graph({**ports(), "lif": lif()}, "in lif out")
-    return graph({**ports(), "layer": inner, "rec": affine(seed=5)}, "in layer out", "layer rec layer")
-
-
-def names_with_dots() -> NIRGraph:
-    inner = graph({"in1": ir.Input((3,)), "lif": lif(), "out": ir.Output((3,))}, "in1 lif out")
-    nodes = {**ports(), "lif1.lif": lif(), "lif1.w_rec": affine(seed=5), "sub": inner, "sub.fc": linear(seed=3)}
-    return graph(nodes, "in lif1.lif sub.fc sub.in1", "lif1.lif lif1.w_rec lif1.lif", "sub out")
-
-
-def in_any_order() -> NIRGraph:
-    forward = two_cycles_that_share_a_node()
-    return NIRGraph(dict(reversed(forward.nodes.items())), forward.edges[::-1])
-
-
-def convolutional() -> NIRGraph:
-    nodes = {"in": ir.Input((2, 4, 4)), "conv": conv2d(), "if": if_((2, 4, 4)), "pool": ir.SumPool2d(2, 2, 0)}
-    nodes |= {"flat": ir.Flatten(None, 0, -1), "fc": affine(3, 8), "lif": lif(), "out": ir.Output((3,))}
-    return graph(nodes, "in conv if pool flat fc lif out")
-
-
-TOPOLOGIES = [
-    *(chain, skip, fan_in, several_ports, self_loop, recurrent, two_cycles_that_share_a_node, a_cycle_behind_a_cycle),
-    *(a_cycle_that_no_input_reaches, a_node_that_nothing_enters, delay_in_a_cycle, delay_of_less_than_a_step_in_a_cycle),
-    *(nested, nested_ports, a_cycle_through_a_subgraph, names_with_dots, in_any_order, convolutional),
-]
+Build = Callable[[], NIRGraph]
 
 
 def inputs_of(made: NIRGraph, time: int = 12, batch: tuple[int, ...] = (2,)) -> Any:
@@ -125,7 +39,7 @@ def inputs_of(made: NIRGraph, time: int = 12, batch: tuple[int, ...] = (2,)) -> 
 
 
 @pytest.mark.parametrize("build", TOPOLOGIES, ids=lambda build: build.__name__)
-def test_any_topology(build: Callable[[], NIRGraph]) -> None:
+def test_any_topology(build: Build) -> None:
     made = build()
     x = inputs_of(made)
     expected, traces = oracle.run(graphs.as_dict(made), x, dt=1.0, record=True)
@@ -140,17 +54,12 @@ def test_any_topology(build: Callable[[], NIRGraph]) -> None:
 # ------------------------------------------------------------------------------------ blocks, chunks, steps, folds
 
 
-def feed_forward_delay() -> NIRGraph:
-    nodes = {**ports(), "fc": affine(), "delay": ir.Delay(np.float32([0, 1.5, 4])), "lif": lif()}
-    return graph(nodes, "in fc delay lif out")
-
-
 CUT = [chain, recurrent, feed_forward_delay, delay_in_a_cycle, convolutional]
 
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("build", CUT, ids=lambda build: build.__name__)
-def test_no_number_depends_on_the_block_length(build: Callable[[], NIRGraph]) -> None:
+def test_no_number_depends_on_the_block_length(build: Build) -> None:
     """Output, state and gradients, bit for bit: all numbers are short enough in binary that nothing is rounded."""
     made = build()
     x = inputs_of(made, time=7)
@@ -162,7 +71,8 @@ def test_no_number_depends_on_the_block_length(build: Callable[[], NIRGraph]) ->
         return jnp.sum(y * weights), (y, state)
 
     def run(schedule: nirjax.Schedule) -> Any:
-        (_, aux), gradients = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(model.replace(schedule=schedule), x)
+        differentiated = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+        (_, aux), gradients = differentiated(model.replace(schedule=schedule), x)
         return aux, gradients[0].params, gradients[1]
 
     whole = run(nirjax.Schedule(None, recompute=False))
@@ -172,7 +82,7 @@ def test_no_number_depends_on_the_block_length(build: Callable[[], NIRGraph]) ->
 
 
 @pytest.mark.parametrize("build", [*CUT, two_cycles_that_share_a_node], ids=lambda build: build.__name__)
-def test_chunks_of_any_length_give_what_one_run_gives(build: Callable[[], NIRGraph]) -> None:
+def test_chunks_of_any_length_give_what_one_run_gives(build: Build) -> None:
     made = build()
     x = inputs_of(made, time=20, batch=())
     model = nirjax.from_nir(made, dt=1)
@@ -191,7 +101,7 @@ def test_chunks_of_any_length_give_what_one_run_gives(build: Callable[[], NIRGra
 
 
 @pytest.mark.parametrize("build", [delay_in_a_cycle, several_ports], ids=lambda build: build.__name__)
-def test_single_steps_give_what_one_run_gives(build: Callable[[], NIRGraph]) -> None:
+def test_single_steps_give_what_one_run_gives(build: Build) -> None:
     made = build()
     x = inputs_of(made)
     model = nirjax.from_nir(made, dt=1)
@@ -233,9 +143,13 @@ def equations(jaxpr: Any, trips: int = 1) -> Iterator[tuple[Any, int]]:
     for eqn in jaxpr.eqns:
         yield eqn, trips
         inner = trips * eqn.params["length"] if eqn.primitive.name == "scan" else trips
-        for value in jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr")):
-            if hasattr(value, "eqns") or hasattr(value, "jaxpr"):
+        for value in jax.tree.leaves(list(eqn.params.values()), is_leaf=is_jaxpr):
+            if is_jaxpr(value):
                 yield from equations(getattr(value, "jaxpr", value), inner)
+
+
+def is_jaxpr(value: Any) -> bool:
+    return hasattr(value, "eqns") or hasattr(value, "jaxpr")
 
 
 def products(function: Callable[..., Any], *arguments: Any) -> list[int]:
@@ -246,7 +160,7 @@ def products(function: Callable[..., Any], *arguments: Any) -> list[int]:
 
 @pytest.mark.parametrize(("block", "blocks"), [(None, 1), (20, 5), (1, 100)])
 @pytest.mark.parametrize("build", [skip, convolutional, nested_ports], ids=lambda build: build.__name__)
-def test_a_feed_forward_graph_multiplies_once_a_block(build: Callable[[], NIRGraph], block: int | None, blocks: int) -> None:
+def test_a_feed_forward_graph_multiplies_once_a_block(build: Build, block: int | None, blocks: int) -> None:
     made = build()
     model = nirjax.from_nir(made, dt=1, schedule=nirjax.Schedule(block))
     x = jax.ShapeDtypeStruct((100, 2, *next(iter(made.inputs.values())).shape), jnp.float32)
@@ -267,7 +181,7 @@ def test_a_recurrent_graph_multiplies_every_step_only_in_its_cycle(block: int | 
 
 
 @pytest.mark.parametrize("build", TOPOLOGIES, ids=lambda build: build.__name__)
-def test_the_program_does_not_grow_with_time(build: Callable[[], NIRGraph]) -> None:
+def test_the_program_does_not_grow_with_time(build: Build) -> None:
     made = build()
 
     def size(schedule: int | str, time: int) -> int:
@@ -333,7 +247,7 @@ def test_a_register_starts_at_rest() -> None:
 
 
 def test_rest_is_looked_for_through_stateless_nodes() -> None:
-    """What is at rest in front of the edge: Linear(Affine(0)) + the start of a leaky integrator, spikes being silent."""
+    """What is at rest in front of the edge: Linear(Affine(0)) + the start of a leaky integrator, no spikes."""
     nodes = {**ports((1,)), "n": lif(1), "a": ir.Affine(np.float32([[1]]), np.float32([0.5]))}
     nodes |= {"b": ir.Linear(np.float32([[3]])), "li": filled(ir.LI, 1, tau=2, r=2, v_leak=7)}
     made = graph(nodes, "in n out", "n a b n", "n li b")

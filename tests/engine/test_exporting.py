@@ -26,12 +26,10 @@ def odd() -> NIRGraph:
     """Every kind of source: float64 that float32 cannot hold, float16, integers, scalars, nested graphs, metadata."""
     inner = graph({**ports(), "w": linear(seed=3), "s": ir.Scale(np.float64(0.1))}, "in w s out")
     third = np.full(3, 1 / 3)
-    nodes = {
-        **{"out": ir.Output((3,)), "fc": ir.Affine(np.random.default_rng(0).normal(size=(3, 3)), np.zeros(3, np.int64))},
-        **{"lif": ir.LIF(third * 9, third, third, third, third, metadata={"layer": "first", "rate": np.float64(0.2)})},
-        **{"half": ir.Scale(np.float16([1, 2, 3])), "whole": ir.Linear(np.eye(3, dtype=np.int32)), "sub": inner},
-        "in": ir.Input((3,)),
-    }
+    fc = ir.Affine(np.random.default_rng(0).normal(size=(3, 3)), np.zeros(3, np.int64))
+    neuron = ir.LIF(third * 9, third, third, third, third, metadata={"layer": "first", "rate": np.float64(0.2)})
+    nodes = {"out": ir.Output((3,)), "fc": fc, "lif": neuron, "half": ir.Scale(np.float16([1, 2, 3]))}
+    nodes |= {"whole": ir.Linear(np.eye(3, dtype=np.int32)), "sub": inner, "in": ir.Input((3,))}
     made = graph(nodes, "lif sub half whole out", "in fc lif")
     return dataclasses.replace(made, metadata={"author": "someone", "deep": {"list": [1, 2]}})
 
@@ -80,7 +78,10 @@ def changed(model: nirjax.Model, name: str, change: Any) -> nirjax.Model:
     return model.replace(params=params)
 
 
-@pytest.mark.parametrize(("name", "dtype"), [("lif.tau", "float64"), ("half.scale", "float16"), ("sub.w.weight", "float32")])
+TRAINED = [("lif.tau", "float64"), ("half.scale", "float16"), ("sub.w.weight", "float32")]
+
+
+@pytest.mark.parametrize(("name", "dtype"), TRAINED)
 def test_a_trained_parameter_takes_its_source_s_dtype_and_nothing_else_changes(name: str, dtype: str) -> None:
     source = odd()
     model = changed(nirjax.from_nir(source, dt=1), name, lambda leaf: leaf * 1.5)

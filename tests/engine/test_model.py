@@ -182,8 +182,8 @@ def test_a_batch_over_two_devices_gives_what_one_device_gives() -> None:
 
 def every_primitive() -> NIRGraph:
     nodes = {"in": ir.Input((2, 4, 4)), "conv": conv2d(), "if": if_((2, 4, 4)), "pool": ir.AvgPool2d(2, 2, 0)}
-    nodes |= {"flat": ir.Flatten(None, 0, -1), "fc": affine(3, 8), "lif": lif(), "rec": linear(seed=4), "out": ir.Output((3,))}
-    nodes |= {"delay": ir.Delay(np.float32([0, 1.5, 3])), "scale": filled(ir.Scale, scale=0.5)}
+    nodes |= {"flat": ir.Flatten(None, 0, -1), "fc": affine(3, 8), "lif": lif(), "rec": linear(seed=4)}
+    nodes |= {"out": ir.Output((3,)), "delay": ir.Delay(np.float32([0, 1.5, 3])), "scale": filled(ir.Scale, scale=0.5)}
     nodes |= {"cuba": cubalif(), "sum": ir.SumPool2d(2, 2, 0), "threshold": filled(ir.Threshold, 8, threshold=0.5)}
     paths = ("in conv if pool flat threshold fc lif delay scale cuba out", "lif rec lif", "if sum flat")
     return graph(nodes, *paths)

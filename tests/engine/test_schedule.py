@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nirjax
-from nirjax.engine.schedule import CACHE, block_length, choose, schedule_of
+from nirjax.engine.schedule import CACHE, KEPT, ROWS, Work, block_length, choose, schedule_of
 from nirjax.errors import ArgumentError
 
 
@@ -25,21 +25,42 @@ def test_a_block_divides_the_time_where_a_length_within_a_factor_of_two_does(tim
         assert length == wished
 
 
-@given(st.integers(0, 10_000), st.integers(0, 2**24))
-def test_auto_is_one_block_of_what_is_small(time: int, bytes_per_step: int) -> None:
-    chosen = choose(time, bytes_per_step, "auto")
-    if time * bytes_per_step <= CACHE:
-        assert chosen.block is None
+def _work(values: int, multiplied: int = 0, convolves: bool = False) -> Work:
+    return Work(4 * values, multiplied, values, convolves)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 1000), st.integers(1, 2**16))
+def test_auto_is_one_block_of_what_is_small_and_recomputed_blocks_of_the_rest(
+    time: int, samples: int, values: int
+) -> None:
+    chosen = choose(time, samples, _work(values))
+    if time * samples * 4 * values <= CACHE:
+        assert chosen == nirjax.Schedule(None, recompute=False)
     elif chosen.block is not None:
         assert chosen.recompute
-        assert chosen.block >= 8
-        assert chosen.block * bytes_per_step <= 2 * max(CACHE, 16 * bytes_per_step)
+        assert chosen.block < time
+        assert 2 * chosen.block * samples >= ROWS // 2 or chosen.block >= time**0.5 / 8
+
+
+def test_auto_keeps_everything_where_products_outweigh_the_rest_and_there_is_memory() -> None:
+    heavy = _work(1000, 1_000_000)
+    assert choose(1000, 1, heavy) == nirjax.Schedule(None, recompute=False)
+    assert choose(KEPT // 4000 + 1, 1, heavy).recompute
+    assert choose(1000, 1, _work(3000, 0)).recompute
+    assert choose(1000, 8, _work(3000, 0, convolves=True)) == nirjax.Schedule(None, recompute=False)
+
+
+def test_auto_takes_blocks_of_about_the_square_root_of_a_long_time() -> None:
+    for time in (10_000, 100_000):
+        block = choose(time, 64, _work(1000)).block
+        assert block is not None
+        assert time**0.5 / 4 <= block <= 2 * time**0.5
 
 
 def test_what_is_given_is_taken() -> None:
     mine = nirjax.Schedule(7, recompute=False)
     assert schedule_of(mine) is mine
-    assert choose(1000, 10**9, mine) is mine
+    assert choose(1000, 10**9, _work(1), mine) is mine
     assert schedule_of(5) == nirjax.Schedule(5)
     assert schedule_of("auto") == "auto"
 

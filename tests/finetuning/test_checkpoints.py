@@ -134,6 +134,19 @@ def test_a_flipped_bit_in_any_file_is_noticed(tmp_path: Path) -> None:
     equal(checkpoints.newest(), newer)
 
 
+def test_old_checkpoints_and_leftovers_of_kills_are_removed(tmp_path: Path) -> None:
+    checkpoints = Checkpoints.at(tmp_path, "run")
+    for name in ("step_0000000001", "step_0000000009.orbax-checkpoint-tmp-3"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "notes of mine").touch()
+    for step in range(3, 3 + KEPT + 2):
+        checkpoints.save(step, {"a": np.array(step)})
+    kept = [3 + 2 + place for place in range(KEPT)]
+    names = {f"step_{step:010d}{end}" for step in kept for end in ("", ".json")} | {"notes of mine"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    assert checkpoints.steps() == kept[::-1]
+
+
 def test_nothing_whole_is_an_error_and_nothing_at_all_a_warning(tmp_path: Path, undisturbed: Any) -> None:
     with pytest.warns(NIRWarning, match="anew"):
         result = tuned(**OPTIONS, checkpoints=tmp_path, resume=True)

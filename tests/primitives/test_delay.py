@@ -8,19 +8,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from engine.graphs import graph, if_
 
 import nirjax
-from engine.graphs import graph, if_
 from nirjax.errors import ParameterError
 from nirjax.ir import nodes as ir
 from nirjax.primitives.delay import steps_of
 from primitives.sites import params_of, primitive_of, site_of
 
 
-def delayed(delay: Any, *, dt: float = 1.0, dtype: Any = np.float32, **choices: Any) -> nirjax.Model:
-    """in -> delay -> out"""
-    node = ir.Delay(np.asarray(delay, dtype))
-    shape = node.delay.shape or (1,)
+def delayed(delay: Any, *, dt: float = 1.0, source: Any = np.float32, **choices: Any) -> nirjax.Model:
+    """in -> delay -> out, with a file of the type `source`."""
+    node = ir.Delay(np.asarray(delay, source))
+    shape = node.delay.shape
     made = graph({"in": ir.Input(shape), "d": node, "out": ir.Output(shape)}, "in d out")
     return nirjax.from_nir(made, dt=dt, **choices)
 
@@ -68,7 +68,10 @@ def test_one_delay_for_a_signal_of_any_shape() -> None:
     np.testing.assert_array_equal(y[2:], x[:-2])
 
 
-@pytest.mark.parametrize(("dtype", "runs_in"), [(np.float32, "float32"), (np.float64, "float32"), (np.float64, "float64")])
+TYPES = [(np.float32, "float32"), (np.float64, "float32"), (np.float64, "float64")]
+
+
+@pytest.mark.parametrize(("dtype", "runs_in"), TYPES)
 def test_multiples_of_dt_are_whole_steps(dtype: Any, runs_in: str) -> None:
     """26 of the first 200 float32 multiples of 1e-4 are not a multiple of it in float32 arithmetic; nor is 3e-4."""
     steps = np.arange(1, 201)
@@ -76,15 +79,9 @@ def test_multiples_of_dt_are_whole_steps(dtype: Any, runs_in: str) -> None:
     np.testing.assert_array_equal(steps_of(delay, 1e-4), steps)
     x = normal(203, 200)
     with jax.enable_x64(runs_in == "float64"):
-        y, _ = delayed(delay, dt=1e-4, dtype=dtype, dtype_of_run=runs_in)(x) if False else _run(delay, x, dtype, runs_in)
+        y = np.asarray(delayed(delay, dt=1e-4, source=dtype, dtype=runs_in)(x)[0])
     for n in steps:
         np.testing.assert_array_equal(y[n:, n - 1], x[:-n, n - 1])
-
-
-def _run(delay: np.ndarray, x: np.ndarray, dtype: Any, runs_in: str) -> Any:
-    node = ir.Delay(delay.astype(dtype))
-    made = graph({"in": ir.Input(delay.shape), "d": node, "out": ir.Output(delay.shape)}, "in d out")
-    return nirjax.from_nir(made, dt=1e-4, dtype=runs_in)(x)
 
 
 def test_what_is_not_a_multiple_is_not_made_one() -> None:
@@ -99,11 +96,8 @@ def test_a_block_is_the_scan_of_its_steps() -> None:
     constants, state = primitive.prepare(site, params), primitive.init(site, params, (2,))
     xs = jnp.asarray(normal(12, 2, 5))
     last, ys = primitive.block(site, constants, state, xs)
-    one = []
-    for x in xs:
-        state, y = primitive.step(site, constants, state, x)
-        one.append(y)
-    np.testing.assert_array_equal(np.stack(one), ys)
+    state, one = jax.lax.scan(lambda state, x: primitive.step(site, constants, state, x), state, xs)
+    np.testing.assert_allclose(one, ys, rtol=1e-6)
     np.testing.assert_array_equal(state["history"], last["history"])
 
 
@@ -172,7 +166,7 @@ def test_a_negative_delay_is_not_written() -> None:
 def test_the_gradient_of_a_learnt_delay_is_the_finite_difference_on_a_smooth_input() -> None:
     dt = 0.01
     delay = np.array([0.0033, 0.0175, 0.05201, 0.1008])
-    model = delayed(delay, dt=dt, dtype=np.float64, max_delay=0.2) if False else _double(delay, dt)
+    model = delayed(delay, dt=dt, source=np.float64, dtype="float64", max_delay=0.2)
     t = dt * np.arange(60)[:, None]
     x = np.sin(3 * t + np.arange(4)) + t**2
     weights = np.cos(2 * t)
@@ -189,11 +183,6 @@ def test_the_gradient_of_a_learnt_delay_is_the_finite_difference_on_a_smooth_inp
     late = t - delay
     signal, slope = np.sin(3 * late + np.arange(4)) + late**2, 3 * np.cos(3 * late + np.arange(4)) + 2 * late
     np.testing.assert_allclose(gradient, (weights * -2 * signal * slope)[20:].sum(0), rtol=0.05)
-
-
-def _double(delay: np.ndarray, dt: float) -> nirjax.Model:
-    made = graph({"in": ir.Input((4,)), "d": ir.Delay(delay), "out": ir.Output((4,))}, "in d out")
-    return nirjax.from_nir(made, dt=dt, dtype="float64", max_delay=0.2)
 
 
 def test_at_a_whole_number_of_steps_the_derivative_is_one_sided() -> None:

@@ -15,14 +15,14 @@ def normal(*shape: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("lead", LEADS)
-def test_matrices(lead: tuple[int, ...]) -> None:
+def test_matrices(lead: ir.Shape) -> None:
     weight, bias, x = normal(4, 3), normal(4), normal(*lead, 3)
     np.testing.assert_allclose(apply(ir.Linear(weight), x, (3,)), x @ weight.T, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(apply(ir.Affine(weight, bias), x, (3,)), x @ weight.T + bias, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("lead", LEADS)
-def test_a_matrix_for_each_leading_index_of_the_signal(lead: tuple[int, ...]) -> None:
+def test_a_matrix_for_each_leading_index_of_the_signal(lead: ir.Shape) -> None:
     weight, bias, x = normal(2, 5, 4, 3), normal(2, 5, 4), normal(*lead, 2, 5, 3)
     expected = np.zeros((*lead, 2, 5, 4))
     for i, j in np.ndindex(2, 5):
@@ -47,9 +47,12 @@ def test_threshold_is_strict_unless_the_dialect_says_otherwise() -> None:
 @pytest.mark.parametrize("lead", LEADS)
 @pytest.mark.parametrize(
     ("dims", "shape"),
-    [((0, -1), (24,)), ((1, -1), (2, 12)), ((0, 1), (6, 4)), ((1, 1), (2, 3, 4)), ((-2, -1), (2, 12)), ((-1, 2), (2, 3, 4))],
+    [
+        *(((0, -1), (24,)), ((1, -1), (2, 12)), ((0, 1), (6, 4))),
+        *(((1, 1), (2, 3, 4)), ((-2, -1), (2, 12)), ((-1, 2), (2, 3, 4))),
+    ],
 )
-def test_flatten_joins_axes_of_the_signal_alone(lead: tuple[int, ...], dims: tuple[int, int], shape: tuple[int, ...]) -> None:
+def test_flatten_joins_axes_of_the_signal_alone(lead: ir.Shape, dims: tuple[int, int], shape: ir.Shape) -> None:
     x = normal(*lead, 2, 3, 4)
     np.testing.assert_array_equal(apply(ir.Flatten((2, 3, 4), *dims), x, (2, 3, 4)), x.reshape(*lead, *shape))
 

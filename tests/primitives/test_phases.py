@@ -1,4 +1,4 @@
-"""Orders and kinds of phases against the oracle's rules, which are written in other words, and against their equations."""
+"""Orders and kinds of phases against the oracle's rules, which say it in other words, and against their equations."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
+from engine.graphs import as_dict, graph
 
 import nirjax
-from engine.graphs import as_dict, graph
 from nirjax.dialects import Dialect, Discretisation, Rule
 from nirjax.errors import ArgumentError
 from nirjax.ir import nodes as ir
 from primitives.sites import params_of, primitive_of, site_of
 
-RANGES = {
-    **{"tau": (2, 8), "tau_syn": (2, 6), "tau_mem": (2, 8), "r": (0.5, 1.5), "w_in": (0.8, 2)},
-    **{"v_leak": (-0.1, 0.2), "v_threshold": (0.4, 0.8), "v_reset": (-0.2, 0.3)},
-}
+RANGES = {"tau": (2, 8), "tau_syn": (2, 6), "tau_mem": (2, 8), "r": (0.5, 1.5), "w_in": (0.8, 2)}
+RANGES |= {"v_leak": (-0.1, 0.2), "v_threshold": (0.4, 0.8), "v_reset": (-0.2, 0.3)}
 GAINS = {ir.LIF: 3, ir.CubaLIF: 4, ir.LI: 3, ir.CubaLI: 4, ir.IF: 0.5, ir.I: 0.5}
 
 
@@ -36,6 +34,8 @@ def six_neurons() -> Any:
 
 
 LATE = {"order": ("fire", "decay", "inject", "integrate", "reset", "fire")}
+MANY = {"order": ("inject", "decay", "integrate", "fire", "reset", "clamp"), "lowest": -0.25, "spikes": "many"}
+MANY |= {"reset": "subtract", "comparison": ">=", "decay": "exp", "synapse_decay": "exp"}
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "the default": ({}, {}),
     "exponential": ({"decay": "exp", "synapse_decay": "exp"}, {"integrator": "exp"}),
@@ -44,10 +44,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "the current's old value": ({"order": ("integrate", "decay", "inject", "fire", "reset")}, {"order": "v_first"}),
     "jump, then decay": ({"order": ("inject", "integrate", "decay", "fire", "reset")}, {"order": "jump"}),
     "many, clamped": (
-        {
-            **{"order": ("inject", "decay", "integrate", "fire", "reset", "clamp"), "lowest": -0.25},
-            **{"spikes": "many", "reset": "subtract", "comparison": ">=", "decay": "exp", "synapse_decay": "exp"},
-        },
+        MANY,
         {"syn_add": "before", "reset": "multi", "cmp": ">=", "v_min": -0.25, "integrator": "exp"},
     ),
     "subtracted a step later": ({**LATE, "reset": "subtract"}, {"reset": "subtract", "reset_when": "delayed"}),

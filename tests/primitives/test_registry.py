@@ -49,6 +49,6 @@ def test_a_subclass_does_not_inherit_a_meaning() -> None:
     class Mine(ir.Scale):
         pass
 
-    with pytest.raises(UnknownNodeError, match="Scale.*primitives=") as caught:
+    with pytest.raises(UnknownNodeError, match=r"Scale.*primitives=") as caught:
         primitive_of(REGISTRY, Mine(2.0), "a.b")
     assert (caught.value.node, caught.value.found) == ("a.b", "Mine")
