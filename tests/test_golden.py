@@ -161,7 +161,9 @@ def load(name):
     if name == "snntorch/rleaky_zero_nodelay":
         # Its output layer was made with the delayed reset.
         overrides["3"] = dialects.snntorch("zero", reset_delay=True).of("3", "LIF", False)
-    model = nirjax.from_nir(graph, dt=meta["dt"], dialect=dialect_of(framework, case, meta["model"]), overrides=overrides)
+    model = nirjax.from_nir(
+        graph, dt=meta["dt"], dialect=dialect_of(framework, case, meta["model"]), overrides=overrides
+    )
     return model, recorded
 
 

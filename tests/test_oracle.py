@@ -89,7 +89,9 @@ def test_golden(case):
             continue
         node = recorded_node(graph, name[2:])
         variable = {"h": "output", "v": "v", "i": "i"}[name[0]]
-        if variable == "output" and f"{node}_threshold.output" in traces:  # a spiking layer exported as LI and Threshold
+        if (
+            variable == "output" and f"{node}_threshold.output" in traces
+        ):  # a spiking layer exported as LI and Threshold
             node += "_threshold"
         assert_same(name, traces[f"{node}.{variable}"], expected, tolerance)
         compared += 1
@@ -146,7 +148,7 @@ def test_a_float32_multiple_of_dt_is_a_whole_number_of_steps():
         np.testing.assert_array_equal(y[n:, n - 1], x[:-n, n - 1])
 
 
-@pytest.mark.parametrize("integrator, share", [("euler", 1 - 0.1 / 0.5), ("exp", np.exp(-0.1 / 0.5))])
+@pytest.mark.parametrize(("integrator", "share"), [("euler", 1 - 0.1 / 0.5), ("exp", np.exp(-0.1 / 0.5))])
 def test_step_response_of_li(integrator, share):
     node = {"type": "LI", "tau": np.array([0.5]), "r": np.array([3.0]), "v_leak": np.array([0.25])}
     y, _ = oracle.run(chain(node), np.full((30, 1), 2.0), dt=0.1, rules={"integrator": integrator})
@@ -163,7 +165,7 @@ def test_impulse_response_of_cuba_li():
 
 
 @pytest.mark.parametrize(
-    "padding, before, shape",
+    ("padding", "before", "shape"),
     [((1, 0), (1, 0), (6, 4, 2)), ("valid", (0, 0), (6, 3, 2)), ("same", (0, 1), (6, 3, 2))],
 )
 def test_conv2d_against_a_loop(padding, before, shape):
@@ -225,7 +227,14 @@ def test_ports_names_fan_in_and_repeated_edges():
     double, triple = ({"type": "Scale", "scale": np.array([k])} for k in (2.0, 3.0))
     inner = {"type": "NIRGraph", "nodes": {**ports("p", "r", "outq", "outs"), "x2": double, "x3": triple}}
     inner["edges"] = [("p", "x2"), ("x2", "outq"), ("r", "x3"), ("x3", "outs")]
-    edges = [("a", "sub.p"), ("b", "sub.r"), ("b", "sub.r"), ("sub.outq", "out1"), ("sub.outs", "out1"), ("sub.outs", "out2")]
+    edges = [
+        ("a", "sub.p"),
+        ("b", "sub.r"),
+        ("b", "sub.r"),
+        ("sub.outq", "out1"),
+        ("sub.outs", "out1"),
+        ("sub.outs", "out2"),
+    ]
     graph = {"nodes": {**ports("a", "b", "out1", "out2"), "sub": inner}, "edges": edges}
     x = {"a": series(1, 10), "b": series(100, 1000)}
     y, _ = oracle.run(graph, x, dt=1.0)

@@ -95,11 +95,7 @@ def simulate(graph, recordings, dtype=np.float32):
     bias acts nonetheless).
     """
     nodes = {
-        name: {
-            key: np.asarray(value, dtype)
-            for key, value in vars(node).items()
-            if isinstance(value, np.ndarray)
-        }
+        name: {key: np.asarray(value, dtype) for key, value in vars(node).items() if isinstance(value, np.ndarray)}
         for name, node in graph.nodes.items()
     }
     dt = dtype(DT)
@@ -140,9 +136,7 @@ def check(out):
     assert channels == (8,), f"Input has shape {channels}, expected (8,)"
     data = np.load(out / "digits.npz")
     test = data["test_index"]
-    recordings = encode(
-        data["images"][test], int(data["steps_per_row"]), int(data["silent_steps"])
-    )
+    recordings = encode(data["images"][test], int(data["steps_per_row"]), int(data["silent_steps"]))
     accuracy = (data["home_prediction"] == data["labels"][test]).mean()
     assert accuracy == data["home_accuracy"]
     for dtype in (np.float32, np.float64):

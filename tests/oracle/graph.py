@@ -94,9 +94,9 @@ def _inline(graph, prefix, nodes, edges):
         edges.append((prefix + _resolve(graph, source, "Output"), prefix + _resolve(graph, target, "Input")))
     for name, node in graph["nodes"].items():
         if node["type"] == "NIRGraph":
-            _inline(node, prefix + (name,), nodes, edges)
+            _inline(node, (*prefix, name), nodes, edges)
         else:
-            nodes[prefix + (name,)] = node
+            nodes[(*prefix, name)] = node
 
 
 def _resolve(graph, name, port_type):

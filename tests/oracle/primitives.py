@@ -48,7 +48,8 @@ def conv(node, x, spatial_ndim):
     x_groups = np.split(x, groups, axis=-1 - spatial_ndim)
     weight_groups = np.split(weight, groups, axis=0)
     y = np.concatenate(
-        [_convolve(xg, wg, stride, dilation) for xg, wg in zip(x_groups, weight_groups, strict=True)], axis=-1 - spatial_ndim
+        [_convolve(xg, wg, stride, dilation) for xg, wg in zip(x_groups, weight_groups, strict=True)],
+        axis=-1 - spatial_ndim,
     )
     bias = np.asarray(node.get("bias", 0), dtype=x.dtype)
     return y + bias.reshape(bias.shape + (1,) * spatial_ndim)
@@ -61,7 +62,7 @@ def _convolve(x, weight, stride, dilation):
     for offset in product(*(range(k) for k in weight.shape[2:])):
         y = y + np.einsum(
             f"oc,...c{spatial}->...o{spatial}",
-            weight[(...,) + offset],
+            weight[(..., *offset)],
             _window(x, offset, weight.shape[2:], stride, dilation),
         )
     return y
@@ -73,7 +74,7 @@ def _window(x, offset, kernel, stride, dilation):
     for k, size, s, d, length in zip(offset, kernel, stride, dilation, x.shape[x.ndim - len(kernel) :], strict=True):
         count = (length - d * (size - 1) - 1) // s + 1
         slices.append(slice(d * k, d * k + s * (count - 1) + 1, s))
-    return x[(...,) + tuple(slices)]
+    return x[(..., *tuple(slices))]
 
 
 def _conv_padding(padding, kernel, dilation):

@@ -34,7 +34,9 @@ def features(graph, x, dt, rules=None):
     entered = Counter(target for _, target in flat.edges)
     tests = {
         "feedback": bool(network.register),
-        "self loop": any(_loops_back(flat, path) for path, node in flat.nodes.items() if node["type"] in neurons.NEURONS),
+        "self loop": any(
+            _loops_back(flat, path) for path, node in flat.nodes.items() if node["type"] in neurons.NEURONS
+        ),
         "fan-in": max(entered.values()) > 1,
         "several inputs": len(flat.inputs()) > 1,
         "several outputs": len(flat.outputs()) > 1,

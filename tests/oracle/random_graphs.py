@@ -76,7 +76,7 @@ def spike_rates(graph, x, dt, rules=None, start="rest"):
     return {
         path: np.mean(traces[".".join(path) + ".output"] > 0)
         for path, node in flatten(graph).nodes.items()
-        if node["type"] in SPIKING + ("Threshold",)
+        if node["type"] in (*SPIKING, "Threshold")
     }
 
 
@@ -170,7 +170,9 @@ class _Draft:
         )
         for _ in range(size(3, 7)):
             weights = _BY_RANK[len(self.leaving[tip])]
-            tip = self.add(str(self.rng.choice(list(weights), p=np.array(list(weights.values())) / sum(weights.values()))), tip)
+            tip = self.add(
+                str(self.rng.choice(list(weights), p=np.array(list(weights.values())) / sum(weights.values()))), tip
+            )
         if len(self.leaving[tip]) > 1 and self.chance(0.6):
             tip = self.add("Affine", self.flattened(tip))
         if self.chance(0.5) or not any(node["type"] in SPIKING for node in self.nodes.values()):
@@ -209,7 +211,9 @@ class _Draft:
     def fan_in(self):
         """One more edge into a node, from where it does not lead."""
         target = self.choose(self.inner())
-        sources = [name for name in self.nodes if target not in self.ancestors(name) and (name, target) not in self.edges]
+        sources = [
+            name for name in self.nodes if target not in self.ancestors(name) and (name, target) not in self.edges
+        ]
         if sources:
             self.join(self.choose(sources), target)
 
@@ -257,5 +261,8 @@ class _Draft:
 
 
 def _sorted_by_name(graph):
-    nodes = {name: _sorted_by_name(node) if node["type"] == "NIRGraph" else node for name, node in sorted(graph["nodes"].items())}
+    nodes = {
+        name: _sorted_by_name(node) if node["type"] == "NIRGraph" else node
+        for name, node in sorted(graph["nodes"].items())
+    }
     return {**graph, "nodes": nodes}

@@ -56,7 +56,7 @@ def random_delay(rng, shape, dt, at_least=0):
 def _linear(rng, shape, outputs=None):
     """A matrix, one for every leading index of the shape where there are leading axes."""
     outputs = outputs or int(rng.integers(2, 7 if len(shape) == 1 else 4))
-    return {"weight": rng.normal(0, 1.5 / np.sqrt(shape[-1]), shape[:-1] + (outputs, shape[-1]))}
+    return {"weight": rng.normal(0, 1.5 / np.sqrt(shape[-1]), (*shape[:-1], outputs, shape[-1]))}
 
 
 def _affine(rng, shape, outputs=None):
@@ -75,7 +75,7 @@ def _conv(rng, shape):
     kernel = tuple(int(rng.integers(1, 4)) for _ in spatial)
     dilation = tuple(int(rng.integers(1, 3)) if n >= 4 else 1 for n in spatial)
     kernel = tuple(min(k, (n - 1) // d + 1) for k, n, d in zip(kernel, spatial, dilation, strict=True))
-    weight = rng.normal(0, 1.5 / np.sqrt(channels // groups * np.prod(kernel)), (2, channels // groups) + kernel)
+    weight = rng.normal(0, 1.5 / np.sqrt(channels // groups * np.prod(kernel)), (2, channels // groups, *kernel))
     padding = ["same", "valid", _axes(rng, [int(rng.integers(0, 2)) for _ in spatial])][rng.integers(3)]
     return {
         "input_shape": spatial[0] if len(spatial) == 1 else np.array(spatial),

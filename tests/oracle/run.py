@@ -61,7 +61,9 @@ class Network:
     def step(self, t):
         """Advance by one step; {path: {variable: value}}."""
         values = {path: {"output": self._emitted(path)} for path in self.order_free}
-        for path in [p for p in self.order if p not in self.order_free] + [p for p in self.order if p in self.order_free]:
+        for path in [p for p in self.order if p not in self.order_free] + [
+            p for p in self.order if p in self.order_free
+        ]:
             values[path] = self._compute(path, self._input(path, values, t))
         self.register = {edge: values[edge[0]]["output"] for edge in self.register}
         return values
@@ -160,7 +162,9 @@ class Network:
         """
         shapes = {path: x.shape[1:] for path, x in self.x.items()}
         while len(shapes) < len(self.flat.nodes):
-            reached = [(target, source) for source, target in self.flat.edges if source in shapes and target not in shapes]
+            reached = [
+                (target, source) for source, target in self.flat.edges if source in shapes and target not in shapes
+            ]
             if reached:
                 target, source = reached[0]
                 shapes[target] = self._output_for(source, np.zeros(shapes[source], self.dtype)).shape
@@ -176,7 +180,18 @@ def _rules_of(rules, path, node):
     return rules or {}
 
 
-_NOT_CAST = {"stride", "padding", "dilation", "groups", "input_shape", "kernel_size", "start_dim", "end_dim", "shape", "delay"}
+_NOT_CAST = {
+    "stride",
+    "padding",
+    "dilation",
+    "groups",
+    "input_shape",
+    "kernel_size",
+    "start_dim",
+    "end_dim",
+    "shape",
+    "delay",
+}
 
 
 def _cast(node, dtype):
@@ -204,7 +219,7 @@ def _input_shape_from_parameters(node):
             return np.shape(node[key])
     if node["type"] in ("Conv1d", "Conv2d") and node.get("input_shape") is not None:
         channels = np.shape(node["weight"])[1] * int(node["groups"])
-        return (channels,) + tuple(int(n) for n in np.atleast_1d(node["input_shape"]))
+        return (channels, *tuple(int(n) for n in np.atleast_1d(node["input_shape"])))
     if node["type"] in ("Input", "Output"):
         return tuple(int(n) for n in np.atleast_1d(node["shape"]))
     raise ValueError(f"the shape of what enters a {node['type']} is not known")
