@@ -23,7 +23,7 @@ from nirjax.data.checks import (
     time_first,
 )
 from nirjax.data.padding import Recording, filled, stack, within
-from nirjax.errors import DataError
+from nirjax.errors import ArgumentError, DataError
 
 Seed = int | Sequence[int] | None
 
@@ -50,7 +50,12 @@ def as_recording(item: Any, time_axis: int) -> Recording:
 
 def shuffled(count: int, seed: Seed) -> np.ndarray:
     """The numbers from 0, in an order that the seed fixes; None leaves them in their own."""
-    return np.arange(count) if seed is None else np.random.default_rng(seed).permutation(count)
+    if seed is None:
+        return np.arange(count)
+    try:
+        return np.random.default_rng(seed).permutation(count)
+    except (ValueError, TypeError):
+        raise ArgumentError("a seed is a whole number from 0", field="seed", found=seed) from None
 
 
 def _places(count: int, batch_size: int | None, seed: Seed, skip: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -113,7 +113,10 @@ def finetune(
             is saved).
         CheckpointError: checkpoints of another run, or damaged ones only.
     """
-    _check_arguments(model, optimizer, epochs, steps, batch_size, patience, checkpoints, resume, mesh)
+    numbers = {"epochs": epochs, "steps": steps, "batch_size": batch_size, "patience": patience}
+    _check_arguments(model, optimizer, numbers, seed, mesh)
+    if resume and checkpoints is None:
+        raise ArgumentError("there is nothing to resume from", field="checkpoints", expected="the folder of the run")
     records = [record] if isinstance(record, str) else list(record)
     objective, measure = as_objective(loss, "loss"), measure_of(metrics)
     fit = Fit.of(model, labels=reads_labels(objective) or metrics is None)
@@ -136,7 +139,7 @@ def finetune(
         steps=steps,
         batch_size=batch_size or BATCH_SIZE,
         patience=patience,
-        seed=seed,
+        seed=int(seed),
         callbacks=tuple(callbacks),
         checkpoints=None,
     )
@@ -160,10 +163,7 @@ def finetune(
     )
 
 
-def _check_arguments(
-    model: Any, optimizer: Any, epochs: Any, steps: Any, batch_size: Any, patience: Any, checkpoints: Any, resume: Any,
-    mesh: Any,
-) -> None:  # fmt: skip
+def _check_arguments(model: Any, optimizer: Any, numbers: Mapping[str, Any], seed: Any, mesh: Any) -> None:
     if not isinstance(model, Model):
         raise ArgumentError(
             "this is no model", field="model", found=type(model).__name__, hint="nirjax.from_nir makes one"
@@ -175,13 +175,13 @@ def _check_arguments(
             found=type(optimizer).__name__,
             expected="one of optax, called: optax.adam(1e-3)",
         )
-    if epochs is None and steps is None:
+    if numbers["epochs"] is None and numbers["steps"] is None:
         raise ArgumentError("how long to train is missing", field="epochs", expected="epochs or steps")
-    for name, value in {"epochs": epochs, "steps": steps, "batch_size": batch_size, "patience": patience}.items():
+    for name, value in numbers.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
             raise ArgumentError("this is a number from 1", field=name, found=value)
-    if resume and checkpoints is None:
-        raise ArgumentError("there is nothing to resume from", field="checkpoints", expected="the folder of the run")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ArgumentError("a seed is a whole number from 0", field="seed", found=seed)
     if mesh is not None:
         raise ArgumentError("training on several devices is not there yet", field="mesh", expected="None")
 

@@ -41,7 +41,7 @@ class OfOutput:
                     expected=f"losses.of_output(loss, name) with one of {', '.join(output)}",
                 )  # fmt: skip
             output = output[self.name]
-        return self.loss(output, _target(batch, self.name), where=batch.where)
+        return self.loss(output, _target(batch), where=batch.where)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class OfTrace:
                 "this trace was not recorded", found=self.name, expected=f"one of {', '.join(run.traces) or 'none'}",
                 hint="Name it in `record`",
             )  # fmt: skip
-        y = _target(batch, self.name, needed=not _is_optional(self.loss, "target"))
+        y = _target(batch, needed=not _is_optional(self.loss, "target"))
         return self.loss(run.traces[self.name], y, where=batch.where)
 
 
@@ -66,7 +66,7 @@ def of_output(loss: Loss, name: str | None = None) -> Objective:
 
     Args:
         loss: `(output, target, *, where)`.
-        name: the Output node, where the graph has several; targets by name are looked up under it, too.
+        name: the Output node, where the graph has several.
     """
     return OfOutput(loss, name)
 
@@ -120,8 +120,7 @@ def _is_optional(function: Any, name: str) -> bool:
     return parameter is not None and parameter.default is not inspect.Parameter.empty
 
 
-def _target(batch: Batch, name: str | None, needed: bool = True) -> Any:
-    y = batch.y.get(name) if isinstance(batch.y, Mapping) else batch.y
-    if y is None and needed:
-        raise DataError("the data has no targets to compare with", field="y", found=None, hint="Give (x, y)")
-    return y
+def _target(batch: Batch, needed: bool = True) -> Any:
+    if batch.y is None and needed:
+        raise DataError("the data has no targets to compare with", field="y", hint="Give (x, y)")
+    return batch.y

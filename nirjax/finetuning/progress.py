@@ -18,7 +18,7 @@ class Bar(AbstractContextManager["Bar"]):
 
             columns = (
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
+                BarColumn(bar_width=12),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[values]}"),
                 TimeRemainingColumn(),
@@ -38,6 +38,6 @@ class Bar(AbstractContextManager["Bar"]):
     def show(self, done: int, values: Mapping[str, float], what: str | None = None) -> None:
         """How much is done in all, and the latest values."""
         if self._rich is not None:
-            text = "  ".join(f"{name} {value:.3g}" for name, value in values.items())
+            text = " ".join(f"{name} {value:.3g}" for name, value in values.items())
             description = {} if what is None else {"description": what}
             self._rich.update(self._task, completed=done, values=text, **description)

