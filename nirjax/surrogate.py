@@ -183,7 +183,9 @@ def custom(derivative: Callable[[Array], Array]) -> Custom:
 def spike(u: Array, threshold: Array, surrogate: Surrogate, comparison: str = ">") -> Array:
     """z = 1 where u > threshold (or >=), else 0, in u's dtype.
 
-    The primal compares and never subtracts, so a tie stays a tie. Forward and reverse mode and their mixtures work.
+    The primal compares and never subtracts, so a tie stays a tie. First derivatives are right in forward and in reverse
+    mode, and forward over forward too. A second derivative taken over reverse mode is not, through a loop with a reset:
+    JAX does not keep the rule for what it saves there.
     """
     z: Array = _spike(surrogate, comparison, u, threshold)
     return z

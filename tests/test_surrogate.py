@@ -72,7 +72,7 @@ def test_a_tie_stays_a_tie() -> None:
     assert spike(jnp.nextafter(u, jnp.inf), u, surrogate.atan(), ">")[:4].all()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_spikes_and_gradients_have_the_type_of_the_membrane(dtype: str) -> None:
     u = jnp.linspace(-1, 1, 5).astype(dtype)
     for chosen, _ in CLOSED_FORMS:

@@ -85,9 +85,7 @@ def norse(reset_method: str = "value") -> Dialect:
         detached_start=True,
         assumed=NO_R_NO_W,
     )
-    iaf = Discretisation(
-        order=("integrate", "fire", "reset"), gain="unit", start="v_reset", assumed=NO_R
-    )
+    iaf = Discretisation(order=("integrate", "fire", "reset"), gain="unit", start="v_reset", assumed=NO_R)
     return Dialect(
         f"norse(reset_method={reset_method!r})",
         rules=(Rule("CubaLIF", cell), Rule("CubaLI", cell), Rule("IF", iaf), Rule("I", iaf), Rule("*", box)),

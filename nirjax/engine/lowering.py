@@ -130,12 +130,12 @@ def lower(
     )
     _warn_of_short_time_constants(sites, primitives)
     waiting = frozenset(name for name in looped if primitives[name].stateful and primitives[name].waits(sites[name]))
-    sites |= {name: dataclasses.replace(sites[name], waits=True) for name in waiting}
+    sites |= {name: _waiting_site(sites[name]) for name in waiting}
     binding = [edge for edge in flat.edges if edge[1] not in waiting]
     if feedback is None:
         registers = feedback_edges(list(flat.nodes), binding, flat.inputs)
     else:
-        registers = _chosen_registers(feedback, flat.edges)
+        registers = _chosen_registers(feedback, flat.edges, found)
     forward = [edge for edge in binding if edge not in set(registers)]
     order = {name: place for place, name in enumerate(in_order(list(flat.nodes), forward))}
     stages = tuple(Stage(tuple(sorted(part, key=order.__getitem__)), _is_cycle(part, flat.edges)) for part in found)
@@ -188,15 +188,23 @@ def with_ports(graph: NIRGraph) -> NIRGraph:
     }
     if not graph.inputs:
         for name in [name for name in graph.nodes if name not in ends["destination"]]:
-            nodes[f"input_{name}"] = Input(_port_shape(graph, name, "input"))
-            edges.insert(0, (f"input_{name}", name))
+            port = _free_name(nodes, f"input_{name}")
+            nodes[port] = Input(_port_shape(graph, name, "input"))
+            edges.insert(0, (port, name))
     if not graph.outputs:
         for name in [name for name in graph.nodes if name not in ends["source"] and name not in graph.inputs]:
-            nodes[f"output_{name}"] = Output(_port_shape(graph, name, "output"))
-            edges.append((name, f"output_{name}"))
+            port = _free_name(nodes, f"output_{name}")
+            nodes[port] = Output(_port_shape(graph, name, "output"))
+            edges.append((name, port))
     if len(nodes) == len(graph.nodes):
         return graph
     return NIRGraph(nodes, tuple(edges), metadata=graph.metadata)
+
+
+def _free_name(nodes: Mapping[str, object], wished: str) -> str:
+    """The name, with a number behind it where it is taken, as the reference package does it."""
+    numbered = (f"{wished}_{number}" for number in range(len(nodes) + 1))
+    return next(name for name in (wished, *numbered) if name not in nodes)
 
 
 def _port_shape(graph: NIRGraph, name: str, side: str) -> np.ndarray:
@@ -250,6 +258,19 @@ def _delay_capacity(name: str, node: Delay, step: float, max_delay: float | None
     return math.ceil(longest - 1e-6)
 
 
+def _waiting_site(site: Site) -> Site:
+    """The site of a node that keeps a cycle open; a Delay must then be able to hold a step."""
+    if site.max_delay is not None and site.max_delay < 1:
+        raise ParameterError(
+            "the delay keeps a cycle open, and max_delay leaves it less than a time step",
+            node=site.name,
+            field="max_delay",
+            found=f"{site.max_delay} time steps",
+            expected="at least one",
+        )
+    return dataclasses.replace(site, waits=True)
+
+
 def _warn_of_short_time_constants(sites: Mapping[str, Site], primitives: Mapping[str, Primitive]) -> None:
     """Under Euler a time constant below dt makes the decay factor negative: the membrane swings instead of leaking."""
     for name, site in sites.items():
@@ -268,11 +289,23 @@ def _warn_of_short_time_constants(sites: Mapping[str, Site], primitives: Mapping
                 )
 
 
-def _chosen_registers(feedback: Sequence[Edge], edges: Sequence[Edge]) -> tuple[Edge, ...]:
+def _chosen_registers(
+    feedback: Sequence[Edge], edges: Sequence[Edge], found: Sequence[Sequence[str]]
+) -> tuple[Edge, ...]:
+    """The edges that a user chose to hold registers; each must lie on a cycle."""
+    component = {name: place for place, part in enumerate(found) for name in part}
     chosen = []
     for edge in feedback:
         pair = tuple(edge)
         if pair not in edges:
             raise PatternError("no such edge", field="feedback", found=pair, expected=f"one of {sorted(edges)}")
+        if component[pair[0]] != component[pair[1]]:
+            raise GraphError(
+                "the edge lies on no cycle, and only an edge of a cycle can hold a register",
+                node=pair[1],
+                field="feedback",
+                found=pair,
+                hint="To delay a signal elsewhere, put a Delay node there.",
+            )
         chosen.append((pair[0], pair[1]))
     return tuple(dict.fromkeys(chosen))

@@ -254,7 +254,16 @@ def from_nir(
         dtype=kind,
     )
     program = Program(
-        graph, plan, dt, lowered_dialect, chosen, max_delay, kind, schedule_of(schedule), tuple(primitives)
+        graph,
+        plan,
+        dt,
+        lowered_dialect,
+        chosen,
+        max_delay,
+        kind,
+        schedule_of(schedule),
+        tuple(primitives),
+        None if feedback is None else plan.registers,
     )
     params: Params = {}
     for name, field in parameter_names(plan).values():
@@ -297,7 +306,7 @@ def _relowered(model: Model, changes: dict[str, Any]) -> Model:
         "dt": program.dt,
         "dialect": program.dialect,
         "surrogate": program.surrogate,
-        "feedback": None,
+        "feedback": program.feedback,
         "primitives": program.own,
         "schedule": program.schedule,
         "max_delay": program.max_delay,

@@ -11,7 +11,7 @@ from nirjax.dialects import Dialect
 from nirjax.engine.lowering import Plan
 from nirjax.engine.schedule import Schedule
 from nirjax.ir.digest import content_digest
-from nirjax.ir.graph import NIRGraph
+from nirjax.ir.graph import Edge, NIRGraph
 from nirjax.primitives.base import Primitive
 from nirjax.surrogate import Surrogate
 
@@ -29,7 +29,7 @@ class Program:
         plan: how it runs.
         dt: the time step, in the file's unit of time.
         dialect: with the overrides in it.
-        surrogate, max_delay, dtype, schedule, own: as given to `from_nir` (own: one's own primitives).
+        surrogate, max_delay, dtype, schedule, feedback, own: as given to `from_nir` (own: one's own primitives).
     """
 
     graph: NIRGraph
@@ -41,6 +41,7 @@ class Program:
     dtype: jnp.dtype
     schedule: Schedule | str
     own: tuple[Primitive, ...]
+    feedback: tuple[Edge, ...] | None = None
 
     @functools.cached_property
     def _identity(self) -> tuple[object, ...]:

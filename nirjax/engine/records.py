@@ -40,7 +40,8 @@ def matching(patterns: Sequence[str] | str, names: Iterable[str], *, argument: s
     names = list(names)
     chosen: set[str] = set()
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        matched = {name for name in names if fnmatchcase(name, pattern.removeprefix("!"))}
+        wanted = pattern.removeprefix("!")
+        matched = {name for name in names if name == wanted or fnmatchcase(name, wanted)}
         if not matched:
             raise PatternError(
                 "the pattern matches nothing", field=argument, found=pattern, expected=f"one of {_listed(names)}"

@@ -50,7 +50,8 @@ def init(site: Site, params: Parameters, batch: Shape) -> State:
 def prepare(site: Site, params: Parameters) -> Constants:
     """Per element: the nearer of the two inputs (a whole number of steps back) and the weight of the farther."""
     most, least = capacity(site), 1.0 if site.waits else 0.0
-    d = params["delay"] / site.dt
+    # Whole steps need float32 at least: bfloat16 cannot count to 300.
+    d = params["delay"].astype(jnp.promote_types(site.dtype, jnp.float32)) / site.dt
     whole = jnp.round(d)
     # A file's float32 delay is a whole number of steps only to float32's precision, also in a float64 run.
     precision = max(_precision(site.dtype), _precision(site.node.delay.dtype))  # type: ignore[attr-defined]
@@ -59,7 +60,7 @@ def prepare(site: Site, params: Parameters) -> Constants:
     d = jnp.where(d < least, least, jnp.where(d > most, most, d))
     back = jax.lax.stop_gradient(jnp.floor(d))
     shape = site.input_shape
-    return {"back": jnp.broadcast_to(back, shape), "weight": jnp.broadcast_to(d - back, shape)}
+    return {"back": jnp.broadcast_to(back, shape), "weight": jnp.broadcast_to((d - back).astype(site.dtype), shape)}
 
 
 def block(site: Site, constants: Constants, state: State, xs: Array) -> tuple[State, Array]:

@@ -85,14 +85,15 @@ def _scale(gain: str, decay: str, dt: float, tau: Array, keep: Array) -> Array:
 def _crossing(dt: float, tau_syn: Array, tau_mem: Array) -> Array:
     """How much of the current's excess over its steady value reaches the membrane in one step.
 
-    (exp(-dt/tau_syn) - exp(-dt/tau_mem)) tau_syn / (tau_syn - tau_mem), written as
-    dt/tau_mem exp(-dt/tau_mem) (e^d - 1)/d with d = dt/tau_mem - dt/tau_syn, which is finite at d = 0.
+    (exp(-dt/tau_syn) - exp(-dt/tau_mem)) tau_syn / (tau_syn - tau_mem), written with m = dt/tau_mem, s = dt/tau_syn and
+    a = |m - s| as m exp(-min(m, s)) (1 - e^-a)/a, which is finite at a = 0 and for any time constant.
     """
-    d = dt / tau_mem - dt / tau_syn
-    small = jnp.abs(d) < 1e-2
-    series = 1 + d / 2 * (1 + d / 3 * (1 + d / 4 * (1 + d / 5)))
-    ratio = jnp.where(small, series, jnp.expm1(jnp.where(small, 1.0, d)) / jnp.where(small, 1.0, d))
-    return dt / tau_mem * jnp.exp(-dt / tau_mem) * ratio
+    m, s = dt / tau_mem, dt / tau_syn
+    a = jnp.abs(m - s)
+    small = a < 1e-2
+    series = 1 - a / 2 * (1 - a / 3 * (1 - a / 4 * (1 - a / 5)))
+    ratio = jnp.where(small, series, -jnp.expm1(jnp.where(small, -1.0, -a)) / jnp.where(small, 1.0, a))
+    return m * jnp.exp(-jnp.minimum(m, s)) * ratio
 
 
 # --------------------------------------------------------------------------------------------------------- phases

@@ -75,10 +75,9 @@ def test_a_feedback_edge_that_is_none_lists_the_edges() -> None:
     assert caught.value.field == "feedback"
 
 
-@pytest.mark.parametrize("feedback", [[], [("in", "fc")], [("fc", "lif")]])
-def test_a_feedback_choice_that_leaves_a_loop_names_it(feedback: list[tuple[str, str]]) -> None:
+def test_a_feedback_choice_that_leaves_a_loop_names_it() -> None:
     with pytest.raises(GraphError, match=r"lif -> rec -> lif|rec -> lif -> rec"):
-        nirjax.from_nir(recurrent(), dt=1, feedback=feedback)
+        nirjax.from_nir(recurrent(), dt=1, feedback=[])
 
 
 def test_a_feedback_edge_off_every_cycle_is_refused() -> None:

@@ -46,7 +46,7 @@ def test_the_paper_s_lif_neuron_against_the_closed_form(paper: Path) -> None:
 
 def test_the_convolutional_network_runs_forward_and_backward(paper: Path) -> None:
     model = nirjax.from_nir(paper / "cnn_sinabs.nir", dt=1)
-    x = spikes(40, 2, 2, 34, 34, rate=0.3)
+    x = spikes(20, 1, 2, 34, 34, rate=0.3)
 
     def loss(model: nirjax.Model) -> jax.Array:
         return jnp.mean(model(x)[0])

@@ -69,6 +69,12 @@ def delay_in_a_cycle() -> NIRGraph:
     return graph(nodes, "in lif rec delay lif out")
 
 
+def recurrent_with_delay() -> NIRGraph:
+    nodes = {**ports(), "fc": affine(), "lif": lif(v_threshold=2), "rec": affine(seed=5)}
+    nodes["delay"] = ir.Delay(np.float32([1, 2, 3]))
+    return graph(nodes, "in fc lif out", "lif rec lif", "lif delay lif")
+
+
 def delay_of_less_than_a_step_in_a_cycle() -> NIRGraph:
     nodes = {**ports(), "lif": lif(), "rec": linear(seed=5), "delay": ir.Delay(np.float32([0.5, 1, 2.25]))}
     return graph(nodes, "in lif rec delay lif out")
@@ -121,6 +127,14 @@ TOPOLOGIES = [
         a_node_that_nothing_enters,
         delay_in_a_cycle,
         delay_of_less_than_a_step_in_a_cycle,
+        recurrent_with_delay,
     ),
-    *(nested, nested_ports, a_cycle_through_a_subgraph, names_with_dots, in_any_order, convolutional),
+    *(
+        nested,
+        nested_ports,
+        a_cycle_through_a_subgraph,
+        names_with_dots,
+        in_any_order,
+        convolutional,
+    ),
 ]

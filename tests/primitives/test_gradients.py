@@ -6,6 +6,7 @@ for the sigmoid surrogate. Everything else, the rule that uses the surrogate inc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ from jax.flatten_util import ravel_pytree
 import nirjax
 from nirjax import surrogate
 from nirjax.ir import nodes as ir
+from nirjax.ir.graph import NIRGraph
 from nirjax.primitives.registry import REGISTRY
 
 SLOPE = 3.0
@@ -84,10 +86,19 @@ def smooth(monkeypatch: pytest.MonkeyPatch) -> surrogate.Surrogate:
     return surrogate.custom(derivative)
 
 
-def check(made: Any, shape: tuple[int, ...], **choices: Any) -> nirjax.Model:
-    """Gradient with respect to every parameter, the initial state and the input, against central differences."""
+def assert_gradient_is_difference(loss: Callable[[jax.Array], jax.Array], point: Any) -> jax.Array:
+    """The gradient at a point, once it is found equal to central differences."""
+    both = jax.jit(jax.value_and_grad(loss))
+    numeric = [(both(point + step)[0] - both(point - step)[0]) / (2 * STEP) for step in STEP * np.eye(point.size)]
+    gradient = both(point)[1]
+    np.testing.assert_allclose(gradient, numeric, rtol=1e-5, atol=1e-8)
+    return gradient
+
+
+def check(made: NIRGraph, shape: tuple[int, ...], **choices: Any) -> nirjax.Model:
+    """The gradient with respect to every parameter, the initial state and the input, of output and last state."""
     model = nirjax.from_nir(made, dt=1, dtype="float64", **choices)
-    x = jnp.asarray(uniform(4, *shape, low=-0.5, high=1.5))
+    x = uniform(4, *shape, low=-0.5, high=1.5)
     state = jax.tree.map(lambda leaf: leaf + uniform(*leaf.shape, low=0, high=0.4), model.init_state())
     point, unravel = ravel_pytree((model.params, state, x))
 
@@ -97,12 +108,8 @@ def check(made: Any, shape: tuple[int, ...], **choices: Any) -> nirjax.Model:
         held = sum(jnp.sum(jnp.sin(leaf)) for leaf in jax.tree.leaves(last))
         return jnp.sum(jnp.sin(y + jnp.arange(y.size).reshape(y.shape))) + held
 
-    steps = STEP * jnp.eye(point.size)
-    losses = jax.jit(jax.vmap(loss))(jnp.concatenate([point + steps, point - steps]))
-    numeric = (losses[: point.size] - losses[point.size :]) / (2 * STEP)
-    gradient = jax.jit(jax.grad(loss))(point)
-    np.testing.assert_allclose(gradient, numeric, rtol=1e-5, atol=1e-8)
-    assert all(np.count_nonzero(leaf) for leaf in jax.tree.leaves(unravel(gradient)[::2]))
+    params, _, inputs = unravel(assert_gradient_is_difference(loss, np.asarray(point)))
+    assert all(np.count_nonzero(leaf) for leaf in jax.tree.leaves((params, inputs)))
     return model
 
 
@@ -136,40 +143,40 @@ def test_the_gradient_of_the_closed_form_at_equal_time_constants(smooth: surroga
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("reset", ["zero", "subtract", "none"])
-def test_the_gradient_of_other_resets(reset: str, smooth: surrogate.Surrogate) -> None:
+def test_the_gradient_of_other_resets_and_orders(reset: str, smooth: surrogate.Surrogate) -> None:
     node, shape = EXAMPLES[ir.LIF]
     order = ("fire", "integrate", "reset", "fire") if reset == "subtract" else ("integrate", "fire", "reset")
     made = graph({"in": ir.Input(shape), "n": node, "out": ir.Output(shape)}, "in n out")
     rule = {"n": {"reset": reset, "order": order}}
     model = nirjax.from_nir(made, dt=1, dtype="float64", surrogate=smooth, overrides=rule)
-    x = jnp.asarray(uniform(4, 2, low=0, high=2))
+    x = uniform(4, 2, low=0, high=2)
 
     def loss(tau: Any) -> jax.Array:
         return jnp.sum(jnp.sin(model.replace(params={"n": {**model.params["n"], "tau": tau}})(x)[0]))
 
-    tau = model.params["n"]["tau"]
-    steps = STEP * jnp.eye(2)
-    values = jax.vmap(loss)(jnp.concatenate([tau + steps, tau - steps]))
-    np.testing.assert_allclose(jax.grad(loss)(tau), (values[:2] - values[2:]) / (2 * STEP), rtol=1e-5)
+    assert_gradient_is_difference(loss, np.asarray(node.tau))
 
 
 @pytest.mark.usefixtures("x64")
 def test_the_gradient_through_a_cycle_with_a_delay(smooth: surrogate.Surrogate) -> None:
-    """A register at rest, which hangs on the bias; a delay; a neuron inside and one outside."""
+    """A delay, a neuron inside and one outside, two blocks and a rest."""
     nodes = {"in": ir.Input((2,)), "a": neuron(ir.CubaLIF), "rec": ir.Affine(uniform(2, 2), uniform(2))}
     nodes |= {"d": ir.Delay(np.array([1.3, 2.2])), "b": neuron(ir.LIF), "out": ir.Output((2,))}
-    made = graph(nodes, "in a rec a", "a d a", "a b out")
-    check(made, (2,), surrogate=smooth)
-    model = nirjax.from_nir(made, dt=1, dtype="float64", surrogate=smooth, schedule=2)
-    x = jnp.asarray(uniform(4, 2))
+    check(graph(nodes, "in a rec a", "a d a", "a b out"), (2,), surrogate=smooth, schedule=2)
+
+
+@pytest.mark.usefixtures("x64")
+def test_the_gradient_through_a_register_at_rest(smooth: surrogate.Surrogate) -> None:
+    """What a feedback edge carries at the start hangs on the bias."""
+    nodes = {"in": ir.Input((2,)), "a": neuron(ir.LIF), "rec": ir.Affine(uniform(2, 2), uniform(2))}
+    made = graph(nodes | {"out": ir.Output((2,))}, "in a rec a", "a out")
+    model = nirjax.from_nir(made, dt=1, dtype="float64", surrogate=smooth)
+    x = uniform(2, 2)
 
     def loss(bias: Any) -> jax.Array:
-        """From the start that the model makes itself."""
         return jnp.sum(model.replace(params={**model.params, "rec": {**model.params["rec"], "bias": bias}})(x)[0])
 
-    bias = model.params["rec"]["bias"]
-    numeric = [(loss(bias + step) - loss(bias - step)) / (2 * STEP) for step in STEP * jnp.eye(2)]
-    np.testing.assert_allclose(jax.grad(loss)(bias), numeric, rtol=1e-5)
+    assert_gradient_is_difference(loss, np.asarray(made.nodes["rec"].bias))
 
 
 def test_the_smooth_step_is_gone() -> None:
