@@ -76,9 +76,12 @@ class Chunked:
             FileError: a chunk that is damaged, or has not the size that it should have.
         """
         array = np.empty((count, *self.shape[1:]), self.dtype)
-        array[...] = self.fill
+        side_by_side = math.prod(-(-n // c) for n, c in zip(self.shape[1:], self.chunk[1:], strict=True))
         for first in range(start, start + count, self.chunk[0]):
-            for offset in self.stored.get(first, ()):
+            offsets = self.stored.get(first, ())
+            if len(offsets) < side_by_side:
+                array[first - start : first - start + self.chunk[0]] = self.fill
+            for offset in offsets:
                 ends = [min(o + c, n) for o, c, n in zip(offset, self.chunk, self.shape, strict=True)]
                 inner = tuple(slice(o, end) for o, end in zip(offset[1:], ends[1:], strict=True))
                 target = array[(slice(first - start, ends[0] - start), *inner)]

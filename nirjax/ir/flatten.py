@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 
 from nirjax.ir.graph import Edge, NIRGraph
 from nirjax.ir.inline import inline, port_kind
 from nirjax.ir.nodes import NIRNode, Scale
+from nirjax.ir.reference import as_graph
 
 
-def flatten(graph: NIRGraph) -> NIRGraph:
+def flatten(graph: Any) -> NIRGraph:
     """The graph with its subgraphs laid out at the top level, nodes named by their paths ("sub.lif").
 
     A subgraph's port is an identity. One with one way in at least and exactly one way out is left out, its edges
     joined. Any other stays, as a Scale by 1: leaving it out could change which edges of a cycle are fed back, or make
     two edges into one. Metadata of subgraphs and of their ports is not kept; that of the graph and of nodes is.
 
+    Args:
+        graph: a NIRGraph, a `nir.NIRGraph` or a path.
+
     Raises:
         GraphError: nesting too deep, edges into an Input or out of an Output.
     """
+    graph = as_graph(graph)
     flat = inline(graph)
     edges = list(flat.edges)
     nodes: dict[str, NIRNode] = dict(flat.nodes)

@@ -16,7 +16,7 @@ from os.path import commonprefix
 from typing import Any
 
 import numpy as np
-from h5py import h5, h5d, h5f, h5g, h5l, h5o, h5p, h5s
+from h5py import File, h5, h5d, h5f, h5g, h5l, h5o, h5p, h5s
 
 from nirjax.errors import FileError, GraphError, ParameterError, quoted
 from nirjax.ir.chunks import Chunked, is_ours
@@ -44,10 +44,12 @@ class Gate:
     @staticmethod
     def open_file(path: bytes, limits: Limits) -> Gate:
         """Open a file for reading; raises FileError where HDF5 finds no sound file of its own."""
-        access = h5p.create(h5p.FILE_ACCESS)
-        access.set_file_locking(True, True)
         with hdf5(Where(None)):
-            return Gate(h5f.open(path, h5f.ACC_RDONLY, fapl=access), limits)
+            return Gate(h5f.open(path, h5f.ACC_RDONLY), limits)
+
+    def close(self) -> None:
+        """Close the file, and whatever of it an error's traceback may still hold."""
+        File(self.file).close()
 
     # ------------------------------------------------------------------------------------------------- groups
 
@@ -143,7 +145,7 @@ class Gate:
         if address in self.seen:
             slot = self.seen[address]
             self.count(slot.nbytes, where)
-            return Slot(slot.path, where, slot.dtype, slot.shape, slot.nbytes, slot.chunk_rows)
+            return Slot(slot.path, where, slot.dtype, slot.shape, slot.nbytes, slot.chunk_rows, slot.offset)
         found = self.open(group, name, where)
         if not isinstance(found, h5d.DatasetID):
             raise ParameterError(
@@ -160,7 +162,9 @@ class Gate:
             if dtype is None and nbytes:
                 nbytes = int(references(self.file, found, shape, where)["length"].sum(dtype=np.uint64))
                 self.count(nbytes, where)
-        slot = Slot(path, where, dtype, shape, nbytes, chunk_rows)
+            plain = plist.get_layout() == h5d.CONTIGUOUS and dtype is not None
+            offset = found.get_offset() if plain else None
+        slot = Slot(path, where, dtype, shape, nbytes, chunk_rows, offset)
         self.seen[address] = slot
         return slot
 
@@ -198,10 +202,8 @@ class Gate:
         if found is None:
             return 1
         count, chunk = found
-        if (
-            count > self.limits.chunks
-            or math.prod(chunk) * (dtype.itemsize if dtype else REFERENCE) > self.limits.bytes
-        ):
+        size = math.prod(chunk) * (REFERENCE if dtype is None else dtype.itemsize)
+        if count > self.limits.chunks or size > (LARGEST_OF_WORDS if dtype is None else self.limits.bytes):
             raise FileError(
                 "cut into more chunks, or larger ones, than a file of this size has",
                 node=where.node,

@@ -6,6 +6,7 @@ Source: the NIR specification, https://neuroir.org/docs/, and the package `nir` 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import itertools
 import warnings
 from collections import Counter
@@ -48,10 +49,14 @@ class NIRGraph(NIRNode):
         object.__setattr__(self, "nodes", FrozenDict(_checked_nodes(self.nodes)))
         object.__setattr__(self, "edges", _checked_edges(self.edges))
         object.__setattr__(self, "metadata", FrozenDict.deep(self.metadata))
-        for edge in {edge[0]: edge for edge in reversed(self.edges)}.values():
-            self.source(edge)
-        for edge in {edge[1]: edge for edge in reversed(self.edges)}.values():
-            self.destination(edge)
+        sources, destinations = set(), set()
+        for edge in self.edges:
+            if edge[0] not in sources:
+                self.source(edge)
+                sources.add(edge[0])
+            if edge[1] not in destinations:
+                self.destination(edge)
+                destinations.add(edge[1])
         repeated = [edge for edge, count in Counter(self.edges).items() if count > 1]
         if repeated:
             warnings.warn(
@@ -181,13 +186,14 @@ def _endpoint(graph: NIRGraph, name: str, edge: Edge, port: type[Input] | type[O
         inner = graph.nodes.get(name[:at]) if name[at] == "." else None
         if isinstance(inner, NIRGraph) and isinstance(inner.nodes.get(name[at + 1 :]), port):
             return (name[:at], name[at + 1 :])
+    close = difflib.get_close_matches(name[:200], _endpoints(graph, port), n=1)
     raise GraphError(
         f"the edge {quoted(edge)} names no node and no port of a subgraph",
         node=name,
         field="edges",
         found=quoted(name),
         expected=f"one of {quoted(_endpoints(graph, port))}",
-        hint="If one other name was meant without doubt, nirjax.read(path, repair=True) takes it.",
+        hint=f"Did you mean {quoted(close[0])}?" if close else None,
     )
 
 

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from nirjax.errors import FileError, NIRError, NIRWarning, RepairWarning
+from nirjax.errors import FileError, NIRError, NIRWarning, RepairWarning, quoted
 from nirjax.ir.checking import check_graph, notices_of
 from nirjax.ir.construction import build, check_version, known_types, stored_names
 from nirjax.ir.graph import NIRGraph
@@ -17,7 +17,11 @@ from nirjax.ir.limits import Limits
 from nirjax.ir.nodes import NIRNode
 from nirjax.ir.process import read_apart
 from nirjax.ir.raw import Notice, RawFile, RawNode, digest_of
+from nirjax.ir.reference import as_graph
 from nirjax.ir.repairing import mend_content, mend_shapes
+
+MOST_WARNINGS = 20
+"""Beyond so many, one more warning says how many there would be."""
 
 
 def read(
@@ -53,14 +57,16 @@ def read(
         graph, notices = _graph(raw, types, repair)
     except NIRError as error:
         raise error.located(file=name) from None
-    for notice, kind in notices:
+    for notice, kind in notices[:MOST_WARNINGS]:
         text = str(NIRError(notice.message, file=name, node=notice.node, field=notice.field))
         warnings.warn(text, kind, stacklevel=2)
+    if len(notices) > MOST_WARNINGS:
+        warnings.warn(f"file {quoted(name)}: {len(notices) - MOST_WARNINGS} more of this kind", kind, stacklevel=2)
     return graph
 
 
 def write(
-    path: str | os.PathLike[str], graph: NIRGraph, *, compression: str | int | None = "gzip", custom_nodes: bool = False
+    path: str | os.PathLike[str], graph: Any, *, compression: str | int | None = "gzip", custom_nodes: bool = False
 ) -> None:
     """Write a graph to a `.nir` file that every NIR tool reads.
 
@@ -69,7 +75,7 @@ def write(
 
     Args:
         path: the file; an existing one is replaced.
-        graph: the graph.
+        graph: the graph; a `nir.NIRGraph` will do.
         compression: "gzip" or a level 0-9, "lzf", "szip", or None. Small arrays are stored as they are.
         custom_nodes: allow node types that NIR does not have; only nirjax will read them, given their classes.
 
@@ -81,7 +87,7 @@ def write(
     from nirjax.ir.writing import serialised
 
     try:
-        replace_file(path, serialised(graph, compression=compression, custom_nodes=custom_nodes))
+        replace_file(path, serialised(as_graph(graph), compression=compression, custom_nodes=custom_nodes))
     except NIRError as error:
         raise error.located(file=os.fspath(path)) from None
 

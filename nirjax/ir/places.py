@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ class Slot:
         dtype: of its elements; None for words of any length.
         nbytes: what its values take.
         chunk_rows: rows that one chunk covers; 1 where it is not chunked.
+        offset: where its bytes lie in the file, if they lie there as they are, in one piece.
     """
 
     path: bytes
@@ -40,10 +42,17 @@ class Slot:
     shape: tuple[int, ...]
     nbytes: int
     chunk_rows: int = 1
+    offset: int | None = None
 
     @property
     def is_words(self) -> bool:
         return self.dtype is None or self.dtype.kind == "S"
+
+
+def state_of(descriptor: int) -> list[int]:
+    """What tells one open file from another, and from itself after a change."""
+    found = os.fstat(descriptor)
+    return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns]
 
 
 def decoded(data: bytes, where: Where) -> str:

@@ -24,13 +24,13 @@ from nirjax import errors
 from nirjax.errors import FileError, NIRError
 from nirjax.ir.filling import filled
 from nirjax.ir.limits import Limits
-from nirjax.ir.places import Slot, Where
+from nirjax.ir.places import Slot, Where, state_of
 from nirjax.ir.raw import Notice, RawFile, RawNode
 
 PATIENCE = 10
 """Seconds of waiting that a worker has beyond five times its processor time."""
 
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv.pop()) + sys.path; import nirjax.ir.worker as w; w.main()"
+_START = "import json, sys; sys.path += json.loads(sys.argv.pop()); import nirjax.ir.worker as w; w.main()"
 _TRUST = "If you trust the file, nirjax.read(path, trusted=True) reads it in this process."
 
 
@@ -53,7 +53,7 @@ def read_apart(path: bytes, table: Mapping[str, Any], limits: Limits) -> RawFile
     try:
         assert worker.stdin is not None
         assert worker.stdout is not None
-        return _answer(worker, json.dumps(request).encode(), limits.bytes)
+        return _answer(worker, path, json.dumps(request).encode(), limits.bytes)
     finally:
         timer.cancel()
         worker.kill()
@@ -79,7 +79,7 @@ def _started() -> subprocess.Popen[bytes]:
 
 
 def _places() -> list[str]:
-    """Folders in which the worker finds nirjax, NumPy and h5py: those of this process, whatever they hang on."""
+    """Folders in which the worker finds nirjax, NumPy and h5py, and finds the same as this process."""
     found = [str(Path(__file__).resolve().parents[2])]
     for name in ("numpy", "h5py"):
         spec = importlib.util.find_spec(name)
@@ -91,7 +91,7 @@ def _places() -> list[str]:
 # ------------------------------------------------------------------------------------------------------- the answer
 
 
-def _answer(worker: subprocess.Popen[bytes], request: bytes, most: int) -> RawFile:
+def _answer(worker: subprocess.Popen[bytes], path: bytes, request: bytes, most: int) -> RawFile:
     assert worker.stdin is not None
     assert worker.stdout is not None
     pipe = worker.stdout
@@ -99,14 +99,18 @@ def _answer(worker: subprocess.Popen[bytes], request: bytes, most: int) -> RawFi
         with worker.stdin as entry:
             entry.write(request)
         header = json.loads(_frame(pipe, b"H", most))
-        arrays = [_array(pipe, slot, most) for slot in _checked_slots(header["slots"], most)]
+        slots = _checked_slots(header["slots"], most)
+        with open(path, "rb", buffering=0) as file:
+            if any(offset is not None for _, _, offset in slots) and state_of(file.fileno()) != header["seen"]:
+                raise FileError("the file changed while it was read", hint="Read it again.")
+            arrays = [_array(pipe, slot, file, most) for slot in slots]
         _frame(pipe, b"Z", 0)
         return _file(header, arrays)
-    except (EOFError, BrokenPipeError):
+    except NIRError:
+        raise
+    except (EOFError, OSError):
         raise _ended(worker) from None
     except (KeyError, IndexError, TypeError, ValueError, RecursionError, UnicodeDecodeError) as error:
-        if isinstance(error, NIRError):
-            raise
         raise FileError("its reading gave no sense", found=f"{type(error).__name__}: {error}") from None
 
 
@@ -138,8 +142,11 @@ def _fill(pipe: IO[bytes], left: memoryview) -> None:
         left = left[count:]
 
 
-def _array(pipe: IO[bytes], slot: tuple[str | None, tuple[int, ...], int], most: int) -> np.ndarray:
-    kind, shape, _ = slot
+_Shape = tuple[str | None, tuple[int, ...], int | None]
+
+
+def _array(pipe: IO[bytes], slot: _Shape, file: IO[bytes], most: int) -> np.ndarray:
+    kind, shape, offset = slot
     if kind is None:
         lengths = np.frombuffer(_frame(pipe, b"A", most), "<u4")
         text = _frame(pipe, b"A", most)
@@ -151,6 +158,10 @@ def _array(pipe: IO[bytes], slot: tuple[str | None, tuple[int, ...], int], most:
         return words.reshape(shape)
     array = np.empty(shape, dtype=kind)
     left = memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+    if offset is not None:
+        file.seek(offset)
+        _fill(file, left)
+        return array
     while left:
         length = _length(pipe, b"A", len(left))
         _fill(pipe, left[:length])
@@ -158,9 +169,9 @@ def _array(pipe: IO[bytes], slot: tuple[str | None, tuple[int, ...], int], most:
     return array
 
 
-def _checked_slots(slots: Any, most: int) -> list[tuple[str | None, tuple[int, ...], int]]:
+def _checked_slots(slots: Any, most: int) -> list[_Shape]:
     checked, total = [], 0
-    for kind, shape, nbytes, _, _ in slots:
+    for kind, shape, nbytes, _, _, offset in slots:
         shape = tuple(int(n) for n in shape)
         if min(shape, default=0) < 0 or int(nbytes) < 0:
             raise ValueError("a negative size")
@@ -171,7 +182,7 @@ def _checked_slots(slots: Any, most: int) -> list[tuple[str | None, tuple[int, .
         total += max(int(nbytes), 16 * math.prod(shape) if kind is None else 0)
         if total > most:
             raise ValueError("more data than the file may hold")
-        checked.append((kind, shape, int(nbytes)))
+        checked.append((kind, shape, None if offset is None else int(offset)))
     return checked
 
 
@@ -180,7 +191,7 @@ def _file(header: dict[str, Any], arrays: list[np.ndarray]) -> RawFile:
         Slot(
             b"%d" % i, Where(_text(node), _text(field)), None if kind is None else np.dtype(kind), tuple(shape), nbytes
         )
-        for i, (kind, shape, nbytes, node, field) in enumerate(header["slots"])
+        for i, (kind, shape, nbytes, node, field, _) in enumerate(header["slots"])
     ]
     notices = tuple(Notice(str(message), _text(node), _text(field)) for message, node, field in header["notices"])
     file = RawFile(_node(header["root"], slots), _text(header["version"]), _text(header["digest"]), notices)
@@ -225,7 +236,7 @@ def _ended(worker: subprocess.Popen[bytes]) -> FileError:
     code = worker.wait()
     if code in (-getattr(signal, "SIGXCPU", 0), -getattr(signal, "SIGKILL", 0)):
         return FileError(
-            "reading it takes too long",
+            "reading it takes too long, or too much memory",
             found=f"a process stopped by signal {-code}",
             expected="a sound file",
             hint=_TRUST,

@@ -1,6 +1,6 @@
 """From an open HDF5 file to plain data: the walk over a graph's groups, everything through the gate.
 
-The walk checks the whole file and reads nothing but types and the version; `fill` then reads what the walk has found.
+The walk checks the whole file and reads nothing but types and the version. What it has found is read afterwards.
 """
 
 from __future__ import annotations
@@ -56,7 +56,6 @@ def sketch(gate: Gate, table: FieldTable) -> Sketch:
 def read_trusted(path: bytes, table: FieldTable, limits: Limits) -> RawFile:
     """The content of a file, read in this process; raises as `sketch`, and FileError for damaged data."""
     gate = Gate.open_file(path, limits)
-    found = sketch(gate, table)
     arrays: dict[bytes, np.ndarray] = {}
 
     def load(slot: Slot) -> np.ndarray:
@@ -64,7 +63,10 @@ def read_trusted(path: bytes, table: FieldTable, limits: Limits) -> RawFile:
             arrays[slot.path] = gate.read(slot)
         return arrays[slot.path]
 
-    return filled(found.file, load)
+    try:
+        return filled(sketch(gate, table).file, load)
+    finally:
+        gate.close()
 
 
 @dataclass

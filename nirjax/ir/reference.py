@@ -10,7 +10,9 @@ import numpy as np
 
 from nirjax.errors import ArgumentError, GraphError, MissingExtraError, NIRError, quoted
 from nirjax.ir.graph import NIRGraph
-from nirjax.ir.nodes import NODE_TYPES, NIRNode
+from nirjax.ir.inline import inline
+from nirjax.ir.nodes import NODE_TYPES, AvgPool2d, Conv1d, Conv2d, NIRNode, SumPool2d
+from nirjax.ir.shapes import Signal, known_shapes
 
 if TYPE_CHECKING:
     import nir
@@ -90,19 +92,31 @@ def to_reference(graph: NIRGraph) -> nir.NIRGraph:
         raise MissingExtraError(
             "the reference package is not installed", expected="nir", hint="pip install 'nirjax[nir]' brings it."
         ) from None
-    return _to_node(graph, nir, "")
+    return _to_node(graph, nir, (), _shapes(graph))
 
 
-def _to_node(node: NIRNode, nir: Any, path: str) -> Any:
+def _shapes(graph: NIRGraph) -> dict[tuple[str, ...], Signal]:
+    try:
+        flat = inline(graph)
+        return {flat.paths[name]: signal for name, signal in known_shapes(flat).items()}
+    except NIRError:
+        return {}
+
+
+def _to_node(node: NIRNode, nir: Any, path: tuple[str, ...], shapes: Mapping[tuple[str, ...], Signal]) -> Any:
     metadata = _thawed(node.metadata)
     if isinstance(node, NIRGraph):
-        nodes = {name: _to_node(inner, nir, f"{path}.{name}" if path else name) for name, inner in node.nodes.items()}
+        nodes = {name: _to_node(inner, nir, (*path, name), shapes) for name, inner in node.nodes.items()}
         return nir.NIRGraph(nodes, list(node.edges), metadata, type_check=False)
     kind = type(node).__name__
     if NODE_TYPES.get(kind) is not type(node):
-        raise GraphError("a node type that NIR does not have", node=path, field="type", found=kind)
-    fields = {name: _thawed(getattr(node, name)) for name in node.field_names()}
-    return getattr(nir, kind)(**fields, metadata=metadata)
+        raise GraphError("a node type that NIR does not have", node=".".join(path), field="type", found=kind)
+    made = getattr(nir, kind)(**{name: _thawed(getattr(node, name)) for name in node.field_names()}, metadata=metadata)
+    if path in shapes and isinstance(node, Conv1d | Conv2d | SumPool2d | AvgPool2d):
+        # the reference package leaves these open, or takes kernels for square and overlooks groups
+        made.input_type = {"input": np.array(shapes[path].input)}
+        made.output_type = {"output": np.array(shapes[path].output)}
+    return made
 
 
 def _thawed(value: Any) -> Any:

@@ -3,8 +3,10 @@
 It is started by `nirjax.ir.process` and ends with the one file. The request is a JSON object on standard input; the
 answer is frames on standard output, each a letter, a length of 8 bytes and the content:
 
-    H   JSON: version, digest, notices, the tree of nodes with arrays as numbers, and the arrays' types and shapes
-    A   bytes of the next array, in as many frames as it takes; words are their lengths, then their text
+    H   JSON: the file's state, version, digest, notices, the arrays' types and shapes, and the tree of nodes in which
+        arrays are numbers
+    A   bytes of the next array, in as many frames as it takes; words are their lengths, then their text. An array that
+        lies in the file in one piece is not sent: its place is, and the asking process reads the bytes there
     Z   the end
     E   JSON: an error, instead of any of these
 """
@@ -23,7 +25,7 @@ import numpy as np
 from nirjax.errors import FileError, NIRError, quoted
 from nirjax.ir.gate import Gate
 from nirjax.ir.limits import Limits
-from nirjax.ir.places import Slot
+from nirjax.ir.places import Slot, state_of
 from nirjax.ir.raw import RawNode
 from nirjax.ir.reading import Sketch, sketch
 
@@ -98,8 +100,10 @@ def _frames(gate: Gate, table: Mapping[str, Any]) -> Iterator[tuple[bytes, Any]]
     found = sketch(gate, {kind: tuple(fields) for kind, fields in table.items()})
     slots = list({slot.path: slot for slot in found.slots}.values())
     numbers = {slot.path: i for i, slot in enumerate(slots)}
-    yield b"H", json.dumps(_header(found, slots, numbers)).encode()
+    yield b"H", json.dumps(_header(gate, found, slots, numbers)).encode()
     for slot in slots:
+        if _stays(slot):
+            continue
         if slot.dtype is None:
             words = gate.read(slot).ravel().tolist()
             yield b"A", np.array([len(word) for word in words], "<u4").tobytes()
@@ -111,17 +115,25 @@ def _frames(gate: Gate, table: Mapping[str, Any]) -> Iterator[tuple[bytes, Any]]
     yield b"Z", b""
 
 
-def _header(found: Sketch, slots: list[Slot], numbers: dict[bytes, int]) -> dict[str, Any]:
+def _header(gate: Gate, found: Sketch, slots: list[Slot], numbers: dict[bytes, int]) -> dict[str, Any]:
     file = found.file
     return {
+        "seen": state_of(int(gate.file.get_vfd_handle())),
         "version": file.version,
         "digest": file.digest,
         "notices": [[notice.message, notice.node, notice.field] for notice in file.notices],
-        "slots": [
-            [None if s.dtype is None else s.dtype.str, s.shape, s.nbytes, s.where.node, s.where.field] for s in slots
-        ],
+        "slots": [_slot(slot) for slot in slots],
         "root": _tree(file.node, numbers),
     }
+
+
+def _slot(slot: Slot) -> list[Any]:
+    kind = None if slot.dtype is None else slot.dtype.str
+    return [kind, slot.shape, slot.nbytes, slot.where.node, slot.where.field, slot.offset if _stays(slot) else None]
+
+
+def _stays(slot: Slot) -> bool:
+    return slot.offset is not None and slot.nbytes >= AT_ONCE
 
 
 def _tree(node: RawNode, numbers: dict[bytes, int]) -> list[Any]:

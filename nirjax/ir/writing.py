@@ -29,8 +29,6 @@ def serialised(graph: NIRGraph, *, compression: str | int | None = "gzip", custo
         GraphError, ShapeError, ParameterError: the graph is not one that could be read again.
         FileError: HDF5 cannot make the file.
     """
-    if not isinstance(graph, NIRGraph):
-        raise ArgumentError("not a graph", field="graph", found=type(graph).__name__, expected="a nirjax.NIRGraph")
     options = _options(compression)
     check_graph(graph)
     raw = unbuild(graph, known_types(_custom_types(graph, "", custom_nodes).values()))
