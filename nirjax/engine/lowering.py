@@ -129,9 +129,10 @@ def lower(
         field=lambda name: "delay" if isinstance(flat.nodes[name], Delay) else "edges",
     )
     _warn_of_short_time_constants(sites, primitives)
-    waiting = frozenset(name for name in looped if primitives[name].stateful and primitives[name].waits(sites[name]))
+    unordered = {name for name, p in primitives.items() if p.stateful and p.waits(sites[name])}
+    waiting = frozenset(unordered & looped)
     sites |= {name: _waiting_site(sites[name]) for name in waiting}
-    binding = [edge for edge in flat.edges if edge[1] not in waiting]
+    binding = [edge for edge in flat.edges if edge[1] not in unordered]
     if feedback is None:
         registers = feedback_edges(list(flat.nodes), binding, flat.inputs)
     else:
