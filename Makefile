@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: demo test test-long check format clean
+.PHONY: demo test test-long check format bench clean
 
 demo: $(READY)
 	$(BIN)/nirjax demo
@@ -26,6 +26,10 @@ check: $(READY)
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# makes environments of its own for the peers; see benchmarks/run.py --help
+bench: $(READY)
+	$(BIN)/python benchmarks/run.py
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

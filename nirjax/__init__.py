@@ -20,6 +20,8 @@ _NAMES = {
     "read": "nirjax.ir.hdf5",
     "write": "nirjax.ir.hdf5",
     "diff": "nirjax.ir.diff",
+    "lint": "nirjax.ir.lint",
+    "Finding": "nirjax.ir.lint",
     "flatten": "nirjax.ir.flatten",
     "suggest_dt": "nirjax.ir.timestep",
     "from_nir": "nirjax.engine.model",
@@ -28,6 +30,8 @@ _NAMES = {
     "to_nir": "nirjax.engine.exporting",
     "Schedule": "nirjax.engine.schedule",
     "first_nonfinite": "nirjax.engine.nonfinite",
+    "compare": "nirjax.comparison",
+    "Comparison": "nirjax.comparison",
     "Primitive": "nirjax.primitives.base",
     "Dialect": "nirjax.dialects",
     "Discretisation": "nirjax.dialects",
@@ -82,6 +86,8 @@ if TYPE_CHECKING:
     from nirjax import metrics as metrics
     from nirjax import plot as plot
     from nirjax import surrogate as surrogate
+    from nirjax.comparison import Comparison as Comparison
+    from nirjax.comparison import compare as compare
     from nirjax.dialects import Dialect as Dialect
     from nirjax.dialects import Discretisation as Discretisation
     from nirjax.engine.exporting import to_nir as to_nir
@@ -118,6 +124,8 @@ if TYPE_CHECKING:
     from nirjax.ir.graph import NIRGraph as NIRGraph
     from nirjax.ir.hdf5 import read as read
     from nirjax.ir.hdf5 import write as write
+    from nirjax.ir.lint import Finding as Finding
+    from nirjax.ir.lint import lint as lint
     from nirjax.ir.timestep import suggest_dt as suggest_dt
     from nirjax.nnx import from_nnx as from_nnx
     from nirjax.nnx import to_nnx as to_nnx

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from nirjax import __version__
-from nirjax.cli import converting, demo, differing, evaluating, inspecting, running, training, validating
+from nirjax.cli import comparing, converting, demo, differing, evaluating, inspecting, running, training, validating
 from nirjax.cli.arguments import Parser
 from nirjax.cli.terminal import FINE, INTERRUPTED, USER_ERROR, complain, for_terminal, warnings_as_lines
 from nirjax.errors import NIRError
@@ -18,6 +18,7 @@ COMMANDS = {
     "run": running,
     "evaluate": evaluating,
     "finetune": training,
+    "compare": comparing,
     "diff": differing,
     "validate": validating,
     "convert": converting,

@@ -44,7 +44,7 @@ class Gate:
     @staticmethod
     def open_file(path: bytes, limits: Limits) -> Gate:
         """Open a file for reading; raises FileError where HDF5 finds no sound file of its own."""
-        with hdf5(Where(None)):
+        with hdf5(Where(None), "not a sound HDF5 file"):
             return Gate(h5f.open(path, h5f.ACC_RDONLY), limits)
 
     def close(self) -> None:

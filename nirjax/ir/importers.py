@@ -6,8 +6,7 @@ dialects name.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,8 +40,19 @@ class Limit:
 
 @dataclass(frozen=True)
 class Target:
-    """Who imports: its limits, the node types that it takes (None: any), the time step that it has if none is given
-    (`fixed`: always), and which of the ways to walk over a graph it has."""
+    """Who imports.
+
+    Attributes:
+        name: as `lint(target=...)` takes it.
+        limits: what it does to fields.
+        takes: node types that run; any other is refused, or dropped without a word. None: any.
+        step: the time step that it has if none is given; always, if `fixed`.
+        walk: how it goes over a graph: "depth first" (NIRTorch's executor: the last node's output comes back), "queue"
+            (NIRTorch's interpreter: what does not end in the one Output is waited for without end), "first edges" (a
+            chain), or "" (as it is).
+        cycles: what becomes of a recurrent layer, in words; empty where it runs as NIR means it.
+        subgraphs: a recurrent layer runs as NIR means it where it is a subgraph.
+    """
 
     name: str
     limits: tuple[Limit, ...]
@@ -51,9 +61,14 @@ class Target:
     fixed: bool = False
     walk: str = ""
     cycles: str = ""
+    subgraphs: bool = True
+
+
+# ------------------------------------------------------------------------------------------- tests: field -> (node, dt)
 
 
 def _is(value: float) -> Callable[[str], Test]:
+    """The field is this value."""
     return lambda field: lambda node, dt: close(getattr(node, field), value)
 
 
@@ -64,8 +79,30 @@ def _over_dt(of: str, *also: float) -> Callable[[str], Test]:
     )
 
 
-def _one_value(field: str) -> Test:
+def _rate(*also: float) -> Callable[[str], Test]:
+    """The field is 1 / dt, or one of the other values."""
+    return lambda field: lambda node, dt: any(close(getattr(node, field), value) for value in (1 / dt, *also))
+
+
+def _same_as(other: str) -> Callable[[str], Test]:
+    """The field is another field."""
+    return lambda field: lambda node, dt: close(getattr(node, field), getattr(node, other))
+
+
+def _uniform(field: str) -> Test:
+    """The field is one value for all neurons."""
     return lambda node, dt: not np.ptp(getattr(node, field))
+
+
+def _one_gain(weight: str, tau: str) -> Callable[[str], Test]:
+    """v_threshold tau / weight is one value: snnTorch scales the threshold of a layer by the input gain of a neuron."""
+
+    def taken(node: Any, dt: float) -> bool:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scaled = np.ravel(node.v_threshold * getattr(node, tau) / getattr(node, weight))
+        return close(scaled / scaled[0], 1)
+
+    return lambda field: taken
 
 
 def _rows(fields: str, test: Callable[[str], Test], what: str, *, refuses: bool = False) -> tuple[Limit, ...]:
@@ -74,23 +111,16 @@ def _rows(fields: str, test: Callable[[str], Test], what: str, *, refuses: bool 
     return tuple(Limit(kind, field, test(field), what, refuses) for kind, field in pairs)
 
 
-def _gain(of: str, weight: str) -> Callable[[str], Test]:
-    """threshold / (weight dt / of) is one number: snnTorch scales the threshold by the gain of one neuron."""
-    return lambda field: (
-        lambda node, dt: close(
-            np.ptp(node.v_threshold / (getattr(node, weight) * dt / getattr(node, of))) * getattr(node, weight).max(), 0
-        )
-    )
-
+# ----------------------------------------------------------------------------------------------------------- the table
 
 _PLAIN = frozenset(["Input", "Output", "Affine", "Linear", "Conv2d", "SumPool2d", "Flatten", "LIF", "CubaLIF"])
-_POOL = _rows("SumPool2d.padding", _is(0), "it is taken as 0")
+_READER = _rows("Conv2d.groups", _is(1), "the reference package cannot read groups", refuses=True)
+_TORCH = (*_READER, *_rows("SumPool2d.padding", _is(0), "it is taken as 0"))
 _BATCH = _rows(
     "Flatten.start_dim",
-    lambda f: lambda node, dt: bool(np.ravel(node.start_dim)[0] < 0),
+    lambda field: lambda node, dt: bool(np.ravel(node.start_dim)[0] < 0),
     "it counts the batch axis too",
 )
-_R = "the input enters as if r were 1"
 _GAIN_ONE = "it is not used: the input enters with gain one"
 
 TARGETS = {
@@ -99,10 +129,10 @@ TARGETS = {
         Target(
             "norse",
             (
-                *_rows("LIF.r", _is(1), _R),
-                *_rows("IF.r", lambda f: lambda node, dt: close(node.r, 1) or close(node.r, 1 / dt), _GAIN_ONE),
+                *_rows("LIF.r", _is(1), "it is not used: it is taken as 1"),
+                *_rows("IF.r", _rate(1), _GAIN_ONE),
                 *_rows("LIF.v_reset IF.v_reset CubaLIF.v_reset", _is(0), "it is not used: the reset is to zero"),
-                *(*_POOL, *_BATCH),
+                *(*_TORCH, *_BATCH),
             ),
             takes=_PLAIN | {"IF"},
             step=1e-3,
@@ -112,26 +142,29 @@ TARGETS = {
             "snntorch",
             (
                 *_rows("LIF.v_leak CubaLIF.v_leak", _is(0), "it has to be 0", refuses=True),
-                *_rows("LIF.v_threshold", _one_value, "one threshold a layer is asked for", refuses=True),
+                *_rows("LIF.v_threshold", _uniform, "one threshold a layer is asked for", refuses=True),
                 *_rows(
-                    "CubaLIF.v_threshold", _gain("tau_syn", "w_in"), "v_threshold tau_syn / w_in differs", refuses=True
+                    "CubaLIF.v_threshold",
+                    _one_gain("w_in", "tau_syn"),
+                    "v_threshold tau_syn / w_in differs",
+                    refuses=True,
                 ),
                 *_rows("CubaLIF.r", _over_dt("tau_mem"), "tau_mem / 1e-4 is asked for", refuses=True),
-                *_rows("LIF.r", _gain("tau", "r"), "all thresholds are scaled by r dt / tau of one neuron"),
+                *_rows("LIF.r", _one_gain("r", "tau"), "all thresholds are scaled by r dt / tau of one neuron"),
                 *_rows("LIF.v_reset CubaLIF.v_reset", _is(0), "it is not used: the reset is to zero"),
-                *(*_POOL, *_BATCH),
+                *(*_TORCH, *_BATCH),
             ),
             takes=_PLAIN | {"AvgPool2d", "Conv1d"},
             step=1e-4,
             fixed=True,
-            walk="endless",
-            cycles="the input of a recurrent layer goes through its weights, or the import fails (not of a subgraph)",
+            walk="queue",
+            cycles="the input of a recurrent layer goes through its weights, or the import fails",
         ),
         Target(
             "sinabs",
             (
                 *_rows("LIF.r", _over_dt("tau", 1), _GAIN_ONE),
-                *_rows("IF.r", lambda f: lambda node, dt: close(node.r, 1) or close(node.r, 1 / dt), _GAIN_ONE),
+                *_rows("IF.r", _rate(1), _GAIN_ONE),
                 *_rows("LIF.v_reset IF.v_reset", _is(0), "it is not used: the threshold is subtracted"),
                 *_rows("LIF.v_leak LI.v_leak", _is(0), "it has to be 0", refuses=True),
                 *_rows("LI.r", _is(1), "it has to be 1", refuses=True),
@@ -144,11 +177,12 @@ TARGETS = {
                 *_rows(
                     "LIF.tau LI.tau", lambda f: lambda node, dt: dt == 1 or node.tau.min() > 0.5, "it is taken as steps"
                 ),
-                *_POOL,
+                *_TORCH,
             ),
             takes=_PLAIN - {"Linear", "CubaLIF"} | {"Conv1d", "IF", "LI"},
             walk="depth first",
             cycles="the recurrent connection is ignored",
+            subgraphs=False,
         ),
         Target(
             "spikingjelly",
@@ -156,25 +190,25 @@ TARGETS = {
                 *_rows(
                     "LIF.tau LIF.r LIF.v_leak LIF.v_threshold LIF.v_reset IF.r IF.v_threshold IF.v_reset "
                     "CubaLIF.tau_syn CubaLIF.tau_mem CubaLIF.r CubaLIF.v_threshold CubaLIF.v_reset CubaLIF.w_in",
-                    *(_one_value, "one value for all neurons of a layer is asked for"),
+                    *(_uniform, "one value for all neurons of a layer is asked for"),
                     refuses=True,
                 ),
                 *_rows("LIF.r", _over_dt("tau", 1), "1 or tau / dt is asked for", refuses=True),
                 *_rows(
                     "LIF.v_leak",
-                    lambda f: lambda n, dt: close(n.v_leak, n.v_reset),
+                    _same_as("v_reset"),
                     "v_reset is asked for",
                     refuses=True,
                 ),
-                *_rows("IF.r", lambda f: lambda node, dt: close(node.r, 1 / dt), "1 / dt is asked for", refuses=True),
+                *_rows("IF.r", _rate(), "1 / dt is asked for", refuses=True),
                 *_rows("CubaLIF.r", _over_dt("tau_mem"), "tau_mem / dt is asked for", refuses=True),
                 *_rows("CubaLIF.w_in", _over_dt("tau_syn"), "tau_syn / dt is asked for", refuses=True),
                 *_rows("CubaLIF.v_leak", _is(0), "it has to be 0", refuses=True),
-                *_POOL,
+                *_TORCH,
             ),
             takes=_PLAIN | {"AvgPool2d", "Conv1d", "IF"},
             step=1e-4,
-            walk="endless",
+            walk="queue",
         ),
         Target(
             "rockpool",
@@ -190,17 +224,17 @@ TARGETS = {
             ),
             takes=frozenset(["Input", "Output", "Affine", "Linear", "CubaLIF"]),
             walk="depth first",
-            cycles="the recurrent connection is ignored, unless it is a subgraph of four nodes",
+            cycles="the recurrent connection is ignored",
         ),
         Target(
             "spyx",
             (
                 *_rows(
                     "LIF.r",
-                    lambda f: lambda n, dt: any(close(n.r, x) for x in (1 - dt / n.tau, n.tau / dt)),
+                    lambda f: lambda node, dt: any(close(node.r, x) for x in (1 - dt / node.tau, node.tau / dt)),
                     _GAIN_ONE,
                 ),
-                *_rows("IF.r", lambda f: lambda node, dt: close(node.r, 1) or close(node.r, 1 / dt), _GAIN_ONE),
+                *_rows("IF.r", _rate(1), _GAIN_ONE),
                 *_rows("CubaLIF.r", _over_dt("tau_mem"), _GAIN_ONE),
                 *_rows("CubaLIF.w_in", _over_dt("tau_syn", 1), _GAIN_ONE),
                 *_rows("LIF.v_leak CubaLIF.v_leak LI.v_leak", _is(0), "it is not used"),
@@ -216,6 +250,11 @@ TARGETS = {
 
 
 def target_of(target: Any) -> Target:
+    """A target from its name, or from an object with a `name` and `limits`.
+
+    Raises:
+        ArgumentError: an unknown name (the message lists the known ones), or something else.
+    """
     if isinstance(target, str) and target in TARGETS:
         return TARGETS[target]
     if isinstance(getattr(target, "name", None), str) and hasattr(target, "limits"):
@@ -229,8 +268,9 @@ def target_of(target: Any) -> Target:
 
 
 def findings_for(flat: FlatGraph, target: Target, dt: float | None) -> Iterator[Finding]:
+    """What the target refuses or drops: "refused" is an error, "ignored" a warning."""
     step = target.step if dt is None or target.fixed else dt
-    if dt is not None and target.fixed and not close(dt / step, 1):
+    if dt is not None and not close(dt / step, 1):
         yield Finding("ignored", "", "dt", f"{target.name}'s time step is {step:g}, not {dt:g}")
     for name, node in flat.nodes.items():
         kind = type(node).__name__
@@ -239,52 +279,75 @@ def findings_for(flat: FlatGraph, target: Target, dt: float | None) -> Iterator[
             continue
         for limit in target.limits:
             if limit.node_type == kind and not limit.taken(node, step):
-                kinds = ("refused", "error") if limit.refuses else ("ignored", "warning")
-                yield Finding(kinds[0], name, limit.field, f"{target.name}: {limit.what}", kinds[1])
-    yield from _walked(flat, target)
+                words = ("refused", "error") if limit.refuses else ("ignored", "warning")
+                yield Finding(words[0], name, limit.field, f"{target.name}: {limit.what}", words[1])
+    if target.walk or target.cycles:
+        yield from _walked(flat, target)
+
+
+# ------------------------------------------------------------------------------------------------- walking over a graph
 
 
 def _walked(flat: FlatGraph, target: Target) -> Iterator[Finding]:
-    """What the way in which a framework walks over a graph does to it."""
+    """What the way in which a target goes over a graph makes of it."""
+    after: dict[str, list[str]] = {name: [] for name in flat.nodes}
+    for a, b in flat.edges:
+        after[a].append(b)
+    looped = _on_cycles(flat, after)
+    for name in looped:
+        nested = target.subgraphs and len(flat.paths[name]) > 1
+        if target.cycles and flat.nodes[name].spiking and not nested:
+            yield Finding("ignored", name, "edges", f"{target.name}: {target.cycles}")
     several = len(flat.inputs) > 1 or len(flat.outputs) > 1
-    loops = [name for name in flat.nodes if name in reachable([b for a, b in flat.edges if a == name], flat.edges)]
-    if target.cycles and any(flat.nodes[name].spiking and _is_flat(flat, name, target) for name in loops):
-        yield Finding("ignored", loops[0], "edges", f"{target.name}: {target.cycles}")
-    idle = set(flat.nodes) - reachable(flat.outputs, [(b, a) for a, b in flat.edges])
-    if target.walk == "endless" and (several or idle):
-        text = f"{target.name}: more than one Input fails; a branch that does not end in the one Output never returns"
+    if target.walk == "depth first" and flat.inputs:
+        yield from _depth_first(flat, target, after, set(looped), several)
+    if target.walk == "queue" and (
+        several or set(flat.nodes) - reachable(flat.outputs, [(b, a) for a, b in flat.edges])
+    ):
+        text = f"{target.name}: several Inputs fail, and a branch that does not end in the one Output never returns"
         yield Finding("refused", "", "edges", text, "error")
     if target.walk == "first edges":
         if "input" not in flat.inputs or "output" not in flat.outputs:
             yield Finding("refused", "", "nodes", f"{target.name} wants its ports called 'input' and 'output'", "error")
-        if several or any(count > 1 for name, count in _outgoing(flat).items() if name not in loops):
-            yield Finding("ignored", "", "edges", f"{target.name} follows the first edge out of each node only")
-    if target.walk == "depth first" and flat.inputs:
-        order = {name: at for at, name in enumerate(_preorder(flat))}
-        late = [
-            (a, b) for a, b in flat.edges if order.get(a, -1) > order.get(b, -1) and not (a in loops and b in loops)
-        ]
-        if several or late or list(order)[-1:] != list(flat.outputs):
-            last = quoted([name for name in order if name not in flat.outputs][-1])
-            text = f"{target.name} executes depth first and returns what comes last, {last}"
-            text += f"; the edge {quoted(late[0])} is late or ignored" if late else ""
-            yield Finding("ignored", "", "edges", text)
+        if several or any(len(names) > 1 for name, names in after.items() if name not in looped):
+            yield Finding(
+                "ignored", "", "edges", f"{target.name} follows the first edge out of each node, and no other"
+            )
+        for name in looped:
+            if type(flat.nodes[name]).__name__ == "IF" and len(flat.paths[name]) == 1:
+                text = f"{target.name} never returns from a recurrent IF that is no subgraph"
+                yield Finding("refused", name, "edges", text, "error")
 
 
-def _is_flat(flat: FlatGraph, name: str, target: Target) -> bool:
-    return target.name == "sinabs" or len(flat.paths[name]) == 1
+def _on_cycles(flat: FlatGraph, after: Mapping[str, list[str]]) -> list[str]:
+    """Nodes that reach themselves; what no cycle leads to is set aside first."""
+    entering = dict.fromkeys(flat.nodes, 0)
+    for _, b in flat.edges:
+        entering[b] += 1
+    todo = [name for name, count in entering.items() if count == 0]
+    while todo:
+        for name in after[todo.pop()]:
+            entering[name] -= 1
+            if entering[name] == 0:
+                todo.append(name)
+    edges = [(a, b) for a, b in flat.edges if entering[a] and entering[b]]
+    return [name for name, count in entering.items() if count and name in reachable(after[name], edges)]
 
 
-def _outgoing(flat: FlatGraph) -> Counter[str]:
-    return Counter(a for a, _ in flat.edges)
-
-
-def _preorder(flat: FlatGraph) -> list[str]:
-    done: dict[str, None] = {}
+def _depth_first(
+    flat: FlatGraph, target: Target, after: Mapping[str, list[str]], looped: set[str], several: bool
+) -> Iterator[Finding]:
+    """NIRTorch's executor runs each node when a depth-first walk first comes to it, and gives back the last output."""
+    place: dict[str, int] = {}
     stack = [flat.inputs[0]]
     while stack:
         name = stack.pop()
-        if name not in done:
-            done[name] = None
-            stack += [b for a, b in reversed(flat.edges) if a == name]
-    return list(done)
+        if name not in place:
+            place[name] = len(place)
+            stack += reversed(after[name])
+    late = [(a, b) for a, b in flat.edges if place.get(a, -1) > place.get(b, -1) and not (a in looped and b in looped)]
+    last = [name for name in place if name not in flat.outputs][-1]
+    if several or late or list(place)[-1] not in flat.outputs:
+        text = f"{target.name} runs nodes depth first and gives back what comes last, the output of {quoted(last)}"
+        text += f"; what {quoted(late[0])} carries is late or lost" if late else ""
+        yield Finding("ignored", "", "edges", text)

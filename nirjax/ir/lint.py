@@ -135,7 +135,7 @@ def _dead(flat: FlatGraph) -> Iterator[Finding]:
     for name, reach in highest_membranes(flat).items():
         node = flat.nodes[name]
         threshold = np.broadcast_to(getattr(node, "v_threshold"), reach.shape)  # noqa: B009
-        dead = reach < threshold
+        dead = reach + 1e-5 * np.abs(reach) < threshold  # what rounding may add
         if not dead.any():
             continue
         at = tuple(int(i) for i in np.argwhere(dead)[0])

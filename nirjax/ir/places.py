@@ -66,7 +66,7 @@ def decoded(data: bytes, where: Where) -> str:
 
 
 @contextmanager
-def hdf5(where: Where) -> Iterator[None]:
+def hdf5(where: Where, message: str = "HDF5 cannot read it") -> Iterator[None]:
     """Whatever HDF5 or h5py raises inside becomes a FileError that says where."""
     try:
         yield
@@ -76,4 +76,4 @@ def hdf5(where: Where) -> Iterator[None]:
         raise FileError("there is not enough memory for it", node=where.node, field=where.field) from None
     except Exception as error:
         text = str(error).strip("'\"") or type(error).__name__
-        raise FileError("HDF5 cannot read it", node=where.node, field=where.field, found=quoted(text)) from None
+        raise FileError(message, node=where.node, field=where.field, found=quoted(text)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from nirjax.ir.nodes import Shape
 from nirjax.ir.shapes import known_shapes
 
 Range = tuple[np.ndarray, np.ndarray]
+_NEURONS = (ir.IF, ir.LIF, ir.CubaLIF)
 
 
 def highest_membranes(flat: FlatGraph) -> dict[str, np.ndarray]:
@@ -22,27 +24,38 @@ def highest_membranes(flat: FlatGraph) -> dict[str, np.ndarray]:
     v_leak, and v_leak + r I: each step with dt < tau is a mean of these. An IF is bounded only where nothing drives it.
     """
     shapes = known_shapes(flat)
-    sources: dict[str, list[str]] = {name: [] for name in flat.nodes}
+    before: dict[str, list[str]] = {name: [] for name in flat.nodes}
+    after: dict[str, list[str]] = {name: [] for name in flat.nodes}
     for a, b in flat.edges:
-        sources[b].append(a)
+        before[b].append(a)
+        after[a].append(b)
     ranges: dict[str, Range] = {}
-    left = [name for name in flat.nodes if name in shapes]
-    while left:
-        ready = [name for name in left if all(source in ranges for source in sources[name])]
-        for name in ready:
-            arriving = _sum_of([ranges[source] for source in sources[name]], shapes[name].input)
-            ranges[name] = _emitted(flat.nodes[name], arriving, shapes[name].output)
-        if not ready:  # a cycle: a neuron on it spikes, whatever enters it
-            name = next((name for name in left if flat.nodes[name].spiking), left[0])
-            ready, spiking = [name], flat.nodes[name].spiking
-            ranges[name] = _spikes(shapes[name].output) if spiking else _anything(shapes[name].output)
-        left = [name for name in left if name not in ranges]
-    neurons = [name for name, node in flat.nodes.items() if node.spiking and name in shapes]
-    return {
-        name: np.broadcast_to(_membrane(flat.nodes[name], arriving)[1], shapes[name].output)
-        for name in neurons
-        if (arriving := _sum_of([ranges[source] for source in sources[name]], shapes[name].input))
-    }
+    missing = {name: len(names) for name, names in before.items()}
+    ready = deque(name for name, count in missing.items() if count == 0)
+    waiting = deque(sorted(flat.nodes, key=lambda name: not isinstance(flat.nodes[name], _NEURONS)))
+    while len(ranges) < len(flat.nodes):
+        if not ready:  # a cycle: it is opened where a neuron spikes, whatever enters that
+            while waiting[0] in ranges:
+                waiting.popleft()
+            ready.append(waiting[0])
+        name = ready.popleft()
+        node, shape = flat.nodes[name], shapes[name].output if name in shapes else ()
+        if isinstance(node, _NEURONS):
+            ranges[name] = _spikes(shape)
+        elif name in shapes and name not in flat.inputs and all(source in ranges for source in before[name]):
+            ranges[name] = _emitted(node, _sum_of([ranges[a] for a in before[name]], shapes[name].input), shape)
+        else:
+            ranges[name] = _anything(shape)
+        for target in after[name]:
+            missing[target] -= 1
+            if missing[target] == 0 and target not in ranges:
+                ready.append(target)
+    highest = {}
+    for name, node in flat.nodes.items():
+        if isinstance(node, _NEURONS) and name in shapes:
+            arriving = _sum_of([ranges[source] for source in before[name]], shapes[name].input)
+            highest[name] = np.broadcast_to(_membrane(node, arriving)[1], shapes[name].output)
+    return highest
 
 
 def _anything(shape: Shape) -> Range:
@@ -83,24 +96,34 @@ def _membrane(node: Any, given: Range) -> Range:
 def _emitted(node: Any, given: Range, shape: Shape) -> Range:
     """The range of what a node emits; all numbers where that is not worked out."""
     low, high = given
-    if node.spiking or isinstance(node, ir.Threshold):
+    if isinstance(node, ir.Threshold):
         return _spikes(shape)
     if isinstance(node, ir.LI | ir.CubaLI | ir.I):
         low, high = _membrane(node, given)
         return np.broadcast_to(low, shape), np.broadcast_to(high, shape)
     if isinstance(node, ir.Affine | ir.Linear):
-        low, high = _product(node.weight, low[..., None, :], high[..., None, :])
         bias = node.bias if isinstance(node, ir.Affine) else 0
-        return low.sum(-1) + bias, high.sum(-1) + bias
+        return -_highest_sum(-node.weight, low, high) + bias, _highest_sum(node.weight, low, high) + bias
     if isinstance(node, ir.Scale):
         return _product(node.scale, low, high)
-    if isinstance(node, ir.Flatten | ir.Output):
+    if isinstance(node, ir.Flatten | ir.Input | ir.Output):
         return low.reshape(shape), high.reshape(shape)
     if isinstance(node, ir.Conv1d | ir.Conv2d | ir.SumPool2d | ir.AvgPool2d):
         return _windowed(node, low, high, shape)
     if isinstance(node, ir.Delay):
         return np.minimum(low, 0), np.maximum(high, 0)
     return _anything(shape)
+
+
+def _highest_sum(weight: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The highest value of weight @ x for x between low and high."""
+    up, down = np.maximum(weight, 0), np.minimum(weight, 0)
+    top = sum(
+        np.einsum("...oi,...i->...o", part, np.where(np.isfinite(end), end, 0).astype(weight.dtype))
+        for part, end in ((up, high), (down, low))
+    )
+    unbounded = sum(np.einsum("...oi,...i->...o", part != 0, np.isinf(end)) for part, end in ((up, high), (down, low)))
+    return np.where(unbounded, np.inf, top)
 
 
 def _windowed(node: Any, low: np.ndarray, high: np.ndarray, shape: Shape) -> Range:

@@ -140,3 +140,28 @@ def test_too_few_samples_to_hold_back(here, nirjax_command):
     code, _, err = nirjax_command(*line)
     assert code == 2
     assert "too few samples" in err
+
+
+def test_compare_says_where_two_graphs_part(here, nirjax_command, expected):
+    code, out, _ = nirjax_command("compare", GRAPH, "nirjax-demo/tuned.nir", "-x", TEST, "--dt", "1e-4", "--json")
+    found = json.loads(out)
+    assert code == 1
+    assert not found["equal"]
+    assert found["node"] == "3"
+    by_trace = {one["trace"]: one for one in found["traces"]}
+    assert by_trace["1.lif.spikes"]["count"] == 0
+    assert by_trace["3.spikes"]["count"] > 0
+
+
+def test_compare_holds_a_graph_against_a_recording(here, nirjax_command, expected):
+    np.savez("recording.npz", output=expected.swapaxes(0, 1))
+    code, out, _ = nirjax_command("compare", GRAPH, "recording.npz", "-x", TEST, "--dt", "1e-4", "--record", "output")
+    assert code == 0, out
+    assert out.startswith("equal")
+
+
+@pytest.mark.parametrize("line", [["--dt", "1e-4"], ["-x", TEST], ["-x", TEST, "--dt", "1e-4", "--dialect-b", "nest"]])
+def test_compare_with_wrong_input_is_one_line(here, nirjax_command, line):
+    code, _, err = nirjax_command("compare", GRAPH, GRAPH, *line)
+    assert code == 2
+    assert len(err.strip().splitlines()) == 1

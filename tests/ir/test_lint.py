@@ -1,9 +1,11 @@
 """`lint`: what will surprise, and nothing else."""
 
+import dataclasses
 import importlib.util
 import json
 import subprocess
 import sys
+import time
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -191,6 +193,24 @@ def test_bounds_go_through_convolution_pools_and_images():
         assert [len(dead(behind_spikes(node, one, (2, 4, 4), (2, 2, 2)))) for one in small] == [0, 1]
 
 
+def test_bounds_go_through_subgraphs_and_stop_at_what_is_not_known():
+    weak = ir.Linear(np.full((3, 3), 0.1, np.float32))
+    inner = graph(ports() | {"w": weak, "lif": lif(tau=0.1, r=1)}, "in w lif out")
+    given = graph(ports() | {"first": lif(tau=0.1, r=9), "sub": inner}, "in first sub out")
+    assert [one.node for one in lint(given) if one.kind == "dead"] == ["sub.lif"]
+
+    @dataclasses.dataclass(frozen=True, eq=False, repr=False)
+    class Burst(ir.NIRNode):
+        spiking = True
+        size: np.ndarray = None
+
+        def accepts(self):
+            return (3,)
+
+    nodes = {"burst": Burst(np.ones(3, np.float32)), "w": weak, "lif": lif(tau=0.1, r=1)}
+    assert dead(graph(ports() | nodes, "in burst w lif out")) == []
+
+
 def test_a_dead_neuron_never_fires():
     """What is called dead does not fire under NIR's own equations, whatever comes in; a good part of it is found."""
     rng = np.random.default_rng(0)
@@ -330,6 +350,30 @@ def test_only_values_that_matter_are_talked_about():
     neutral = clean(tau=0.1, r=1)
     assert about("norse", neutral) == []
     assert [one.field for one in about("norse", clean(tau=0.1, r=1.01, v_reset=0.1))] == ["r", "v_reset"]
+
+
+def test_what_spyx_looks_for_in_a_graph():
+    ported = {"input": ir.Input((3,)), "output": ir.Output((3,))}
+    loops = "input fc n w n output"
+    for neuron, kinds in ((if_(), {"refused"}), (lif(tau=0.1, r=100), set())):
+        given = graph(ported | {"fc": affine(), "n": neuron, "w": linear()}, loops)
+        assert {one.kind for one in about("spyx", given)} == kinds
+    assert [one.field for one in about("spyx", clean(tau=0.1, r=100))] == ["nodes"]
+
+
+def test_groups_are_more_than_the_reference_package_reads():
+    conv = conv2d(groups=2, channels=(1, 2))
+    given = graph({"in": ir.Input((2, 4, 4)), "c": conv, "out": ir.Output((2, 4, 4))}, "in c out")
+    for framework in ("norse", "snntorch", "sinabs", "spikingjelly"):
+        assert [(one.kind, one.field) for one in about(framework, given)] == [("refused", "groups")]
+
+
+def test_a_long_chain_takes_no_time():
+    names = [f"n{i}" for i in range(3000)]
+    given = graph(ports() | {name: lif(tau=0.1) for name in names}, " ".join(["in", *names, "out"]))
+    start = time.perf_counter()
+    assert about("norse", given)[0].field == "r"
+    assert time.perf_counter() - start < 20
 
 
 def test_snntorch_s_time_step_is_fixed():

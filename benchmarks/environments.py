@@ -1,0 +1,78 @@
+"""The environments that the peers run in, made where they are missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.contenders import Contender
+
+HERE = Path(__file__).parent / ".envs"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment by name, and what is installed in it."""
+
+    name: str
+    packages: tuple[str, ...]
+
+    def python(self, roots: list[Path]) -> str | None:
+        """Its interpreter under the first of the folders that has it."""
+        for root in roots:
+            path = root / self.name / "bin" / "python"
+            if path.is_file():
+                return str(path)
+        return None
+
+    def make(self) -> str:
+        """Install it under benchmarks/.envs; its interpreter."""
+        folder = HERE / self.name
+        python = folder / "bin" / "python"
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", "--upgrade", "pip"], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *self.packages], check=True)
+        return str(python)
+
+
+PEERS = Environment(
+    "peers",
+    ("norse==1.1.0", "snntorch==1.0.0", "sinabs==2.0.3", "spikingjelly==2.0.0", "nirtorch==2.6", "nir==1.0.8"),
+)
+SPYX = Environment("spyx", ("spyx==1.0.0", "nir==1.0.8"))
+
+OWN = ("nirjax", "limit", "handwritten")
+"""What runs in this interpreter's environment."""
+
+IN_ENVIRONMENT = {
+    "spyx": SPYX,
+    "norse": PEERS,
+    "snntorch": PEERS,
+    "sinabs": PEERS,
+    "spikingjelly": PEERS,
+    "nirtorch": PEERS,
+}
+NAMES = (*OWN, *IN_ENVIRONMENT)
+
+
+def contender(word: str, roots: list[Path]) -> Contender:
+    """The contender of a word from the command line: "spyx", or "nirjax:block=16+recompute=1".
+
+    Args:
+        word: a name of NAMES, and options behind a colon.
+        roots: folders that may hold the environments already; one that none of them holds is installed.
+
+    Raises:
+        ValueError: no such contender.
+    """
+    name, _, options = word.partition(":")
+    words = tuple(option for option in options.split("+") if option)
+    if name in OWN:
+        return Contender(word, "engine" if name == "nirjax" else name, sys.executable, words)
+    if name not in IN_ENVIRONMENT:
+        raise ValueError(f"no such contender: {name!r}; known: {', '.join(NAMES)}")
+    environment = IN_ENVIRONMENT[name]
+    python = environment.python([*roots, HERE]) or environment.make()
+    return Contender(word, f"peers.{name}", python, words)

@@ -1,0 +1,76 @@
+"""Runs nirjax and its peers side by side.
+
+    python benchmarks/run.py                                          everything; makes the peers' environments
+    python benchmarks/run.py --envs /work/env                         uses environments that are there already
+    python benchmarks/run.py --only stream,small --rounds 5
+    python benchmarks/run.py --contenders nirjax,limit,handwritten,nirjax:block=16+recompute=1
+
+Contenders run in processes of their own, in turns, for several rounds. Writes benchmarks/results/NAME.json and
+benchmarks/RESULTS.md. Each contender's outputs are first compared with nirjax's under that contender's dialect.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks import environments, report
+from benchmarks.contenders import Contender
+from benchmarks.measure import Row, compare
+from benchmarks.workloads import AbsentError, named
+
+HERE = Path(__file__).parent
+
+
+def main(words: list[str] | None = None) -> None:
+    arguments = parsed(words)
+    chosen = contenders(arguments)
+    rows: list[Row] = []
+    versions: dict[str, str] = {}
+    for workload in named(arguments.only and arguments.only.split(",")):
+        try:
+            for row in compare(workload, chosen, arguments.rounds, arguments.seconds, versions):
+                rows.append(row)
+                print(report.progress(row, rows), flush=True)
+        except AbsentError as absent:
+            print(f"{workload.name}: skipped: {absent}")
+    write(rows, versions, arguments.name, " ".join(["python benchmarks/run.py", *(words or sys.argv[1:])]))
+
+
+def parsed(words: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", help="workloads or families, by comma")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of every contender (7)")
+    parser.add_argument("--seconds", type=float, default=0.5, help="about how long a turn lasts (0.5)")
+    parser.add_argument(
+        "--contenders",
+        nargs="+",
+        default=list(environments.NAMES),
+        help="by comma or blank; options of nirjax behind a colon, joined by +: nirjax:block=16+recompute=1",
+    )
+    parser.add_argument("--envs", type=Path, action="append", default=[], help="a folder of environments to use")
+    parser.add_argument("--name", default="cpu", help="of the file under benchmarks/results (cpu)")
+    return parser.parse_args(words)
+
+
+def contenders(arguments: argparse.Namespace) -> list[Contender]:
+    """Those asked for; an environment that is missing is made."""
+    words = [word for group in arguments.contenders for word in group.split(",")]
+    return [environments.contender(word, arguments.envs) for word in words]
+
+
+def write(rows: list[Row], versions: dict[str, str], name: str, command: str) -> None:
+    """The JSON file and the table."""
+    (HERE / "results").mkdir(exist_ok=True)
+    text = report.as_json(rows, versions, command)
+    (HERE / "results" / f"{name}.json").write_text(text)
+    (HERE / "RESULTS.md").write_text(report.as_markdown(json.loads(text)))
+
+
+if __name__ == "__main__":
+    main()

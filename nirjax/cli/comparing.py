@@ -1,0 +1,78 @@
+"""`nirjax compare`: two graphs, two dialects, or a graph and a recording, on the same input."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from nirjax.cli.arguments import add_json, add_repair, positive
+from nirjax.cli.data_files import recordings_of
+from nirjax.cli.terminal import FINDINGS, FINE, say, show_json
+from nirjax.errors import ArgumentError
+
+HELP = "say whether two graphs, or a graph and a recording, behave alike; if not, where they part and why"
+
+
+def describe(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("a", metavar="A", help="a .nir file, or a recording: a .npz with arrays by trace name")
+    parser.add_argument("b", metavar="B", help="the same; it may be the same .nir file under another dialect")
+    parser.add_argument("-x", "--input", metavar="DATA", help="the input of the graphs, as `nirjax run` takes it")
+    add_repair(parser)
+    for side in ("a", "b"):
+        parser.add_argument(f"--dt-{side}", type=positive, help=f"the time step of {side.upper()} (default: --dt)")
+        parser.add_argument(
+            f"--dialect-{side}", default="nir", metavar="NAME", help=f"the dialect of {side.upper()} (default: nir)"
+        )
+    parser.add_argument("--dt", type=positive, help="the time step of both")
+    parser.add_argument(
+        "--record", action="append", metavar="PATTERN", help="traces to compare (default: '*.spikes'); may be repeated"
+    )
+    parser.add_argument("--time-first", action="store_true", help="DATA is (time, sample, *shape)")
+    add_json(parser)
+    parser.epilog = (
+        "A recording is time first, (time, sample, *shape).\n\n"
+        "example: nirjax compare nirjax-demo/digits.nir nirjax-demo/digits.nir -x nirjax-demo/test.npz --dt 1e-4 "
+        "--dialect-b 'snntorch(reset_mechanism=\"zero\", reset_delay=False)'\n"
+        "exit codes: 0 alike, 1 not alike, 2 wrong arguments, files or data"
+    )
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Run both sides and say how they compare."""
+    from nirjax.comparison import SPIKES, compare
+
+    a, b = (_side(args, side) for side in ("a", "b"))
+    model = next((side for side in (a, b) if not isinstance(side, str)), None)
+    x = None if model is None else _input(model, args)
+    found = compare(a, b, x, record=args.record or SPIKES)
+    if args.json:
+        show_json({"a": args.a, "b": args.b, **dataclasses.asdict(found)})
+    else:
+        say(str(found))
+    return FINE if found.equal else FINDINGS
+
+
+def _side(args: argparse.Namespace, side: str) -> Any:
+    """A model of a .nir file, or the path of a recording."""
+    path: str = getattr(args, side)
+    if path.endswith(".npz"):
+        return path
+    from nirjax.dialects import dialect_of
+    from nirjax.engine.model import from_nir
+    from nirjax.ir.hdf5 import read
+
+    dt = getattr(args, f"dt_{side}") or args.dt
+    dialect = dialect_of(getattr(args, f"dialect_{side}"))
+    return from_nir(read(path, repair=args.repair), dt=dt, dialect=dialect)
+
+
+def _input(model: Any, args: argparse.Namespace) -> Any:
+    if args.input is None:
+        raise ArgumentError("a graph needs an input", field="-x", found="none", hint="Give it: -x input.npz.")
+    recordings = recordings_of(model, args.input, time_first=args.time_first)
+    arrays = {name: np.swapaxes(values, 0, 1) for name, values in recordings.x.items()}
+    return arrays if len(arrays) > 1 else next(iter(arrays.values()))
