@@ -102,7 +102,8 @@ def lower(
     _refuse_unreachable(flat)
     signals = infer_shapes(flat)
     primitives = {name: primitive_of(registry, node, name) for name, node in flat.nodes.items()}
-    found = components(list(flat.nodes), flat.edges)
+    place = {name: number for number, name in enumerate(flat.nodes)}
+    found = [sorted(part, key=place.__getitem__) for part in components(list(flat.nodes), flat.edges)]
     looped = {name for part in found if _is_cycle(part, flat.edges) for name in part}
     kinds = {name: (type(flat.nodes[name]).__name__, name in looped) for name, p in primitives.items() if p.stateful}
     dialect = dialect.changed(overrides, kinds)
