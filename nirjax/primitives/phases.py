@@ -85,15 +85,15 @@ def _scale(gain: str, decay: str, dt: float, tau: Array, keep: Array) -> Array:
 def _crossing(dt: float, tau_syn: Array, tau_mem: Array) -> Array:
     """How much of the current's excess over its steady value reaches the membrane in one step.
 
-    (exp(-dt/tau_syn) - exp(-dt/tau_mem)) tau_syn / (tau_syn - tau_mem), written with m = dt/tau_mem, s = dt/tau_syn and
-    a = |m - s| as m exp(-min(m, s)) (1 - e^-a)/a, which is finite at a = 0 and for any time constant.
+    m (exp(-s) - exp(-m)) / (m - s) with m = dt/tau_mem and s = dt/tau_syn; where m and s are near each other, as
+    m exp(-(m + s)/2) sinh(x)/x with x = (m - s)/2, by its series, which is finite and smooth at m = s.
     """
     m, s = dt / tau_mem, dt / tau_syn
-    a = jnp.abs(m - s)
-    small = a < 1e-2
-    series = 1 - a / 2 * (1 - a / 3 * (1 - a / 4 * (1 - a / 5)))
-    ratio = jnp.where(small, series, -jnp.expm1(jnp.where(small, -1.0, -a)) / jnp.where(small, 1.0, a))
-    return m * jnp.exp(-jnp.minimum(m, s)) * ratio
+    near = jnp.abs(m - s) < 0.5
+    square = ((jnp.where(near, m - s, 0)) / 2) ** 2
+    series = 1 + square / 6 * (1 + square / 20 * (1 + square / 42 * (1 + square / 72)))
+    direct = (jnp.exp(-s) - jnp.exp(-m)) / jnp.where(near, 1, m - s)
+    return m * jnp.where(near, jnp.exp(-(m + s) / 2) * series, direct)
 
 
 # --------------------------------------------------------------------------------------------------------- phases

@@ -138,36 +138,37 @@ def test_a_membrane_by_hand():
         np.testing.assert_allclose(np.asarray(exact(node)(X[:1])[0])[0], by_hand, rtol=max(1e-12, abs(ratio - 1)))
 
 
-def lost(model, fields):
-    """A smooth function of the membranes, as a function of parameters."""
-    params = {**model.params, "n": {**model.params["n"], **fields}}
-    return (model.replace(params=params)(X)[0] ** 2).mean()
+FIELDS = ("tau_syn", "tau_mem", "r", "v_leak", "w_in")
+
+
+def membranes(model, fields):
+    return model.replace(params={**model.params, "n": fields})(X)[0]
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("ratio", [1.0, 1 + 1e-9, 1 + 1e-3, 1.01, 0.99, 1.5])
+@pytest.mark.parametrize("ratio", [1.0, 1 + 1e-9, 1.01, 0.99])
 def test_gradients_are_those_of_finite_differences_at_equal_time_constants_too(ratio):
     model = exact(neuron(ir.CubaLI, ratio))
-    fields = {name: model.params["n"][name] for name in ("tau_syn", "tau_mem", "r", "v_leak", "w_in")}
-    value, gradients = jax.jit(jax.value_and_grad(lambda given: lost(model, given)))(fields)
+    fields = {name: np.asarray(model.params["n"][name]) for name in FIELDS}
+    at = jax.jit(jax.value_and_grad(lambda fields: (membranes(model, fields) ** 2).mean()))
+    value, gradients = at(fields)
     assert np.isfinite(value)
-    at = jax.jit(lambda given: lost(model, given))
-    for name, gradient in gradients.items():
+    for name in FIELDS:
         for element in range(N):
             step = np.zeros(N)
-            step[element] = 1e-4 * max(1, abs(float(fields[name][element])))
-            high, low = (float(at({**fields, name: fields[name] + sign * step})) for sign in (1, -1))
+            step[element] = 1e-4 * max(1, abs(fields[name][element]))
+            high, low = (float(at({**fields, name: fields[name] + sign * step})[0]) for sign in (1, -1))
             difference = (high - low) / (2 * step[element])
-            np.testing.assert_allclose(gradient[element], difference, rtol=1e-5, atol=1e-7)
+            np.testing.assert_allclose(gradients[name][element], difference, rtol=1e-5, atol=1e-7, err_msg=name)
 
 
-@pytest.mark.parametrize("ratio", [1.0, 1 + 1e-6, 0.99, 1.01])
+@pytest.mark.parametrize("ratio", [1.0, 1 + 1e-6, 0.99])
 def test_float32_is_as_good_as_float32_can_be_near_equal_time_constants(ratio):
     node = neuron(ir.CubaLI, ratio)
     given = graph({"in": ir.Input((N,)), "n": node, "out": ir.Output((N,))}, "in n out")
-    found = np.asarray(nirjax.from_nir(given, dt=DT, dialect="exact")(X)[0], np.float64)
-    fine = 2 * finely(node, X, 2000) - finely(node, X, 1000)  # Richardson
-    np.testing.assert_allclose(found, fine, atol=2e-5)
+    found = nirjax.from_nir(given, dt=DT, dialect="exact")(X)[0]
+    fine = 2 * finely(node, X, 800) - finely(node, X, 400)  # Richardson
+    np.testing.assert_allclose(np.asarray(found, np.float64), fine, atol=2e-5)
 
 
 def test_spikes_come_at_the_end_of_a_step():

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -16,6 +17,9 @@ from nirjax.ir.nodes import NODE_TYPES
 DATA = Path(__file__).parents[1] / "data" / "imports"
 OUTCOMES = json.loads((DATA / "outcomes.json").read_text())
 CASES = [f"{framework}__{name}" for framework, found in OUTCOMES.items() for name in found["dt"]]
+QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+"""Half of the time goes into compiling, and these graphs are small."""
+
 ELSEWHERE = {
     "norse__skip": "NIRTorch returns the node that comes last in a depth-first walk",
     "sinabs__skip": "the same",
@@ -46,7 +50,7 @@ def mismatches(case, graph, dialect):
     framework, name = case.split("__")
     recorded = np.load(DATA / f"{case}.npz")
     model = nirjax.from_nir(graph, dt=OUTCOMES[framework]["dt"][name], dialect=dialect)
-    found = np.asarray(model(recorded["x"])[0])
+    found = np.asarray(jax.jit(lambda x: model(x)[0]).lower(recorded["x"]).compile(QUICKLY)(recorded["x"]))
     if found.shape != recorded["y"].shape:
         return found.size
     spikes = np.array_equal(recorded["y"], np.round(recorded["y"]))
