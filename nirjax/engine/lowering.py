@@ -104,7 +104,8 @@ def lower(
     primitives = {name: primitive_of(registry, node, name) for name, node in flat.nodes.items()}
     place = {name: number for number, name in enumerate(flat.nodes)}
     found = [sorted(part, key=place.__getitem__) for part in components(list(flat.nodes), flat.edges)]
-    looped = {name for part in found if _is_cycle(part, flat.edges) for name in part}
+    selves = {source for source, destination in flat.edges if source == destination}
+    looped = {name for part in found if len(part) > 1 or part[0] in selves for name in part}
     kinds = {name: (type(flat.nodes[name]).__name__, name in looped) for name, p in primitives.items() if p.stateful}
     dialect = dialect.changed(overrides, kinds)
     steps = {name: dialect.step_of(node, dt) for name, node in flat.nodes.items()}
@@ -138,9 +139,10 @@ def lower(
         registers = feedback_edges(list(flat.nodes), binding, flat.inputs)
     else:
         registers = _chosen_registers(feedback, flat.edges, found)
-    forward = [edge for edge in binding if edge not in set(registers)]
-    order = {name: place for place, name in enumerate(in_order(list(flat.nodes), forward))}
-    stages = tuple(Stage(tuple(sorted(part, key=order.__getitem__)), _is_cycle(part, flat.edges)) for part in found)
+    held = set(registers)
+    forward = [edge for edge in binding if edge not in held]
+    order = {name: number for number, name in enumerate(in_order(list(flat.nodes), forward))}
+    stages = tuple(Stage(tuple(sorted(part, key=order.__getitem__)), part[0] in looped) for part in found)
     sources: dict[str, list[str]] = {name: [] for name in flat.nodes}
     for source, destination in flat.edges:
         sources[destination].append(source)
@@ -158,10 +160,6 @@ def lower(
         work=_work(sites),
     )
     return plan, dialect
-
-
-def _is_cycle(component: Sequence[str], edges: Sequence[Edge]) -> bool:
-    return len(component) > 1 or (component[0], component[0]) in edges
 
 
 def _work(sites: Mapping[str, Site]) -> Work:

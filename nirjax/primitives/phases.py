@@ -48,18 +48,16 @@ def prepare(site: Site, params: Parameters) -> Constants:
         constants["gain"] = step * params["r"]
     else:
         tau = params[membrane]
-        keep = _decay(rule.decay, site.dt, tau)
-        constants["keep"] = keep
-        constants["gain"] = _scale(rule.gain, rule.decay, site.dt, tau, keep) * params["r"]
+        constants["keep"] = _decay(rule.decay, site.dt, tau)
+        constants["gain"] = _scale(rule.gain, rule.decay, site.dt, tau) * params["r"]
         leak = 1 if rule.leak_gain == "unit" else _leak(rule.decay, site.dt, tau)
         constants["leak"] = leak * params["v_leak"]
     if "tau_syn" in names:
         tau = params["tau_syn"]
-        keep = _decay(rule.synapse_decay, site.dt, tau)
-        constants["synapse_keep"] = keep
+        constants["synapse_keep"] = _decay(rule.synapse_decay, site.dt, tau)
         if rule.synapse_rest == "v_leak":
             constants["synapse_leak"] = _leak(rule.synapse_decay, site.dt, tau) * params["v_leak"]
-        scale = _scale(rule.synapse_gain, rule.synapse_decay, site.dt, tau, keep)
+        scale = _scale(rule.synapse_gain, rule.synapse_decay, site.dt, tau)
         constants["synapse_gain"] = scale * params["w_in"]
         if "evolve" in rule.order:
             constants["crossing"] = _crossing(site.dt, tau, params[membrane or "tau_mem"])
@@ -75,7 +73,7 @@ def _leak(kind: str, dt: float, tau: Array) -> Array:
     return dt / tau if kind == "euler" else -jnp.expm1(-dt / tau)
 
 
-def _scale(gain: str, decay: str, dt: float, tau: Array, keep: Array) -> Array:
+def _scale(gain: str, decay: str, dt: float, tau: Array) -> Array:
     """Factor on an input: "native" 1 - decay, "euler" dt/tau, "unit" 1."""
     if gain == "unit":
         return jnp.ones_like(tau)
