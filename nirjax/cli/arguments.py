@@ -45,9 +45,21 @@ def add_graph(parser: argparse.ArgumentParser, help: str = "the .nir file") -> N
 
 
 def add_repair(parser: argparse.ArgumentParser) -> None:
-    """--repair."""
+    """--repair and --rewire."""
     parser.add_argument(
-        "--repair", action="store_true", help="mend what can be mended in the file without guessing; each mend is told"
+        "--repair",
+        action="store_const",
+        const=True,
+        default=False,
+        help="mend what can be mended in the file without guessing; each mend is told",
+    )
+    parser.add_argument(
+        "--rewire",
+        dest="repair",
+        action="store_const",
+        const="rewire",
+        help="as --repair, and lead the input of recurrent layers, which Spyx and snnTorch write into the recurrent "
+        "weights, into their neurons",
     )
 
 

@@ -93,7 +93,15 @@ def _plain(value: Any) -> Any:
 
 def for_terminal(error: NIRError) -> str:
     """The error's text with hints that fit a command line."""
-    return str(error).replace("nirjax.read(path, repair=True)", "--repair")
+    return in_shell(str(error))
+
+
+def in_shell(text: str) -> str:
+    """A text whose hints speak of Python, speaking of options."""
+    texts = {"nirjax.read(path, repair=True)": "--repair", "nirjax.read(path, repair='rewire')": "--rewire"}
+    for python, option in texts.items():
+        text = text.replace(python, option)
+    return text
 
 
 def shown(name: str) -> str:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from nirjax.errors import FileError, NIRError, NIRWarning, RepairWarning, quoted
+from nirjax.errors import ArgumentError, FileError, NIRError, NIRWarning, RepairWarning, quoted
 from nirjax.ir.checking import check_graph, notices_of
 from nirjax.ir.construction import build, check_version, known_types, stored_names
 from nirjax.ir.graph import NIRGraph
@@ -19,6 +19,10 @@ from nirjax.ir.process import read_apart
 from nirjax.ir.raw import Notice, RawFile, RawNode, digest_of
 from nirjax.ir.reference import as_graph
 from nirjax.ir.repairing import mend_content, mend_shapes
+from nirjax.ir.rewiring import rewired
+
+REWIRE = "rewire"
+"""The repair that also rewires recurrent layers."""
 
 MOST_WARNINGS = 20
 """Beyond so many, one more warning says how many there would be."""
@@ -27,7 +31,7 @@ MOST_WARNINGS = 20
 def read(
     path: str | os.PathLike[str],
     *,
-    repair: bool = False,
+    repair: bool | str = False,
     trusted: bool = False,
     max_bytes: int | None = None,
     node_types: Iterable[type[NIRNode]] = (),
@@ -39,7 +43,9 @@ def read(
 
     Args:
         path: the file.
-        repair: mend what can be mended without guessing, with one RepairWarning a mend; see `nirjax.ir.repairing`.
+        repair: True: mend what can be mended without guessing, with one RepairWarning a mend; see
+            `nirjax.ir.repairing`. "rewire": that, and lead what enters the weights of a recurrent layer into its
+            neuron, as Spyx and snnTorch meant it; see `nirjax.ir.rewiring`.
         trusted: read in this process: a quarter of a second faster, and a damaged file may crash or hang HDF5.
         max_bytes: the most data that the file may hold; by default the larger of 256 MiB and 64 times the file's size.
         node_types: node classes of your own that the file may hold.
@@ -51,10 +57,15 @@ def read(
         ShapeError: shapes do not fit along an edge.
     """
     name = os.fspath(path)
+    if repair not in (False, True, REWIRE):
+        raise ArgumentError("no such repair", field="repair", found=repair, expected=f"False, True or {REWIRE!r}")
     types = known_types(node_types)
     try:
         raw = _content(name, types, trusted, max_bytes)
-        graph, notices = _graph(raw, types, repair)
+        graph, notices = _graph(raw, types, bool(repair))
+        if repair == REWIRE:
+            graph, mends = rewired(graph)
+            notices = [*((mend, RepairWarning) for mend in mends), *notices]
     except NIRError as error:
         raise error.located(file=name) from None
     for notice, kind in notices[:MOST_WARNINGS]:

@@ -20,6 +20,7 @@ from nirjax.ir.importers import Limit, findings_for, target_of
 from nirjax.ir.inline import FlatGraph, inline
 from nirjax.ir.ranges import highest_membranes
 from nirjax.ir.reference import as_graph
+from nirjax.ir.rewiring import misrouted
 
 __all__ = ["Finding", "Limit", "lint"]
 
@@ -112,17 +113,13 @@ def _times(flat: FlatGraph, dt: float | None) -> Iterator[Finding]:
 
 
 def _wiring(flat: FlatGraph) -> Iterator[Finding]:
-    """w <-> neuron, where what comes from outside enters w and not the neuron."""
-    for a, b in flat.edges:
-        if not (isinstance(flat.nodes[a], ir.Affine | ir.Linear) and flat.nodes[b].stateful and (b, a) in flat.edges):
-            continue
-        outside = [source for source, target in flat.edges if target == a and source != b]
-        if outside and all(source == a for source, target in flat.edges if target == b):
-            text = (
-                f"{quoted(outside[0])} enters the recurrent weights and not the neuron {quoted(b)}. Spyx and snnTorch "
-                f"write this where they ran {quoted(outside[0])} -> {quoted(b)}; if they did, rewire that edge"
-            )
-            yield Finding("wiring", a, "edges", text)
+    for (outside, weights), (_, neuron) in misrouted(flat.nodes, flat.edges).items():
+        text = (
+            f"{quoted(outside)} enters the recurrent weights and not the neuron {quoted(neuron)}. Spyx and snnTorch "
+            f"write this where they ran {quoted(outside)} -> {quoted(neuron)}; if they did, "
+            f"nirjax.read(path, repair='rewire') leads it there"
+        )
+        yield Finding("wiring", weights, "edges", text)
 
 
 def _resets(flat: FlatGraph) -> Iterator[Finding]:

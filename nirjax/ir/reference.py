@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import nir
 
 
-def as_graph(source: Any, *, repair: bool = False, node_types: Iterable[type[NIRNode]] = ()) -> NIRGraph:
+def as_graph(source: Any, *, repair: bool | str = False, node_types: Iterable[type[NIRNode]] = ()) -> NIRGraph:
     """A graph from whatever stands for one: a NIRGraph, a `nir.NIRGraph`, or a path to a `.nir` file.
 
     Args:
