@@ -46,7 +46,7 @@ class Mismatch:
     step: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """What `compare` found.
 
@@ -58,6 +58,8 @@ class Comparison:
         values: what a and b have there.
         why: an explanation where one can be told: a lag, a factor, a reset, a membrane on the threshold; else None.
         alone: traces that were asked for and that only one of the two has.
+        trace: the name of the trace in which they part; of the last one compared, where they are equal.
+        sides: that trace of a and of b, (time, *batch, *shape), for `nirjax.plot.comparison`.
     """
 
     equal: bool
@@ -68,6 +70,8 @@ class Comparison:
     values: tuple[float, float] | None = None
     why: str | None = None
     alone: tuple[str, ...] = ()
+    trace: str | None = None
+    sides: tuple[np.ndarray, np.ndarray] | None = None
 
     def __str__(self) -> str:
         rows = [("trace", "differ", "of", "largest difference", "first step")]
@@ -119,7 +123,7 @@ def compare(a: Any, b: Any, x: Any = None, *, record: Sequence[str] | str = SPIK
     traces = tuple(_compared(name, *both[name]) for name in names)
     parted = [(one.step, at) for at, one in enumerate(traces) if one.step is not None]
     if not parted:
-        return Comparison(True, traces, alone=alone)
+        return Comparison(True, traces, alone=alone, trace=names[-1], sides=both[names[-1]])
     step, at = min(parted)
     trace = traces[at].trace
     one, other = both[trace]
@@ -135,6 +139,8 @@ def compare(a: Any, b: Any, x: Any = None, *, record: Sequence[str] | str = SPIK
         values=(float(one[step][element]), float(other[step][element])),
         why=_lag(apart) or _factor(apart) or _neuron(pair, node, step),
         alone=alone,
+        trace=trace,
+        sides=both[trace],
     )
 
 

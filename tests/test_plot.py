@@ -158,6 +158,37 @@ def test_activity_is_the_share_of_neurons_that_spike(ax):
     rendered(ax)
 
 
+def test_a_comparison_of_spikes_marks_what_only_one_has(ax):
+    a, b = np.zeros((20, 3)), np.zeros((20, 3))
+    a[[4, 9], 1] = b[[4, 11], 1] = 1
+    plot.comparison(a, b, ax=ax, names=("home", "here"))
+    both, only_a, only_b, first = (collection for collection in [*ax.collections, *ax.lines])
+    assert [segment[0][0] for segment in both.get_segments()] == [4]
+    assert [segment[0][0] for segment in only_a.get_segments()] == [9]
+    assert [segment[0][0] for segment in only_b.get_segments()] == [11]
+    assert first.get_xdata()[0] == 9
+    assert "step 9, neuron 1" in ax.texts[0].get_text()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["both", "home only", "here only"]
+
+
+def test_a_comparison_of_membranes_shows_the_neuron_that_parts_first(ax):
+    a = np.linspace(0, 1, 40).reshape(10, 4)
+    b = a.copy()
+    b[6:, 2] += 0.25
+    plot.comparison(a, b, ax=ax, dt=0.5)
+    np.testing.assert_array_equal(ax.lines[1].get_ydata(), b[:, 2])
+    assert ax.lines[2].get_xdata()[0] == 3.0
+    assert ax.get_ylabel() == "neuron 2"
+    same = plot.comparison(a, a)
+    assert same.texts[0].get_text() == "nothing differs"
+    assert len(same.lines) == 2
+
+
+def test_a_comparison_of_two_shapes():
+    with pytest.raises(nirjax.ArgumentError, match="one shape"):
+        plot.comparison(np.zeros((5, 2)), np.zeros((4, 2)))
+
+
 def test_activity_of_nothing():
     with pytest.raises(nirjax.errors.ArgumentError, match="no layers"):
         plot.activity({})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from nirjax.cli.arguments import add_json, add_repair, positive
 from nirjax.cli.data_files import recordings_of
 from nirjax.cli.terminal import FINDINGS, FINE, say, show_json
 from nirjax.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from nirjax.comparison import Comparison
 
 HELP = "say whether two graphs, or a graph and a recording, behave alike; if not, where they part and why"
 
@@ -32,6 +35,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "--record", action="append", metavar="PATTERN", help="traces to compare (default: '*.spikes'); may be repeated"
     )
     parser.add_argument("--time-first", action="store_true", help="DATA is (time, sample, *shape)")
+    parser.add_argument("--plot", metavar="PICTURE", help="draw the trace in which they part, .png, .svg or .pdf")
     add_json(parser)
     parser.epilog = (
         "A recording is time first, (time, sample, *shape).\n\n"
@@ -49,11 +53,35 @@ def execute(args: argparse.Namespace) -> int:
     model = next((side for side in (a, b) if not isinstance(side, str)), None)
     x = None if model is None else _input(model, args)
     found = compare(a, b, x, record=args.record or SPIKES)
+    if args.plot:
+        _draw(found, args)
     if args.json:
-        show_json({"a": args.a, "b": args.b, **dataclasses.asdict(found)})
+        content = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+        content |= {"traces": [dataclasses.asdict(one) for one in found.traces]}
+        show_json({"a": args.a, "b": args.b, **{name: value for name, value in content.items() if name != "sides"}})
     else:
         say(str(found))
     return FINE if found.equal else FINDINGS
+
+
+def _draw(found: Comparison, args: argparse.Namespace) -> None:
+    """The trace in which the two part, of the sample in which they do."""
+    from nirjax.cli.pictures import figure, save
+    from nirjax.plot import comparison
+
+    made = figure(9.0, 3.6)
+    sample = found.element[0] if found.element else 0
+    a, b = (side[:, sample] if side.ndim > 2 else side for side in found.sides or ())
+    title = f"{found.trace}" + (f", sample {sample}" if found.element else "")
+    comparison(a, b, ax=made.add_subplot(), dt=args.dt_a or args.dt, names=_names(args), title=title)
+    save(made, args.plot)
+
+
+def _names(args: argparse.Namespace) -> tuple[str, str]:
+    """What tells the two sides apart: their files, else their dialects."""
+    if args.a != args.b:
+        return args.a.rpartition("/")[2], args.b.rpartition("/")[2]
+    return (args.dialect_a, args.dialect_b) if args.dialect_a != args.dialect_b else ("a", "b")
 
 
 def _side(args: argparse.Namespace, side: str) -> Any:

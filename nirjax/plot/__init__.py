@@ -4,8 +4,9 @@ Every function takes `ax`, the axes to draw into (new ones by default), and retu
 not import matplotlib.
 """
 
+from nirjax.plot.differences import comparison
 from nirjax.plot.drawing import graph
 from nirjax.plot.spiking import activity, raster, traces
 from nirjax.plot.training import training_curves, weights
 
-__all__ = ["activity", "graph", "raster", "traces", "training_curves", "weights"]
+__all__ = ["activity", "comparison", "graph", "raster", "traces", "training_curves", "weights"]

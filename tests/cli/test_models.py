@@ -143,9 +143,13 @@ def test_too_few_samples_to_hold_back(here, nirjax_command):
 
 
 def test_compare_says_where_two_graphs_part(here, nirjax_command, expected):
-    code, out, _ = nirjax_command("compare", GRAPH, "nirjax-demo/tuned.nir", "-x", TEST, "--dt", "1e-4", "--json")
+    line = ("-x", TEST, "--dt", "1e-4", "--plot", "parted.png", "--json")
+    code, out, _ = nirjax_command("compare", GRAPH, "nirjax-demo/tuned.nir", *line)
     found = json.loads(out)
     assert code == 1
+    assert (here / "parted.png").read_bytes().startswith(b"\x89PNG")
+    assert found["trace"] == "3.spikes"
+    assert "sides" not in found
     assert not found["equal"]
     assert found["node"] == "3"
     by_trace = {one["trace"]: one for one in found["traces"]}
