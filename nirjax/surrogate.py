@@ -106,6 +106,17 @@ class StraightThrough(Surrogate):
 
 
 @dataclasses.dataclass(frozen=True)
+class Exponential(Surrogate):
+    """g(x) = scale exp(-|x| / width) / width."""
+
+    width: float
+    scale: float
+
+    def derivative(self, x: Array) -> Array:
+        return self.scale / self.width * jnp.exp(-jnp.abs(x) / self.width)
+
+
+@dataclasses.dataclass(frozen=True)
 class Custom(Surrogate):
     """g is a function of one's own, elementwise on x = u - threshold."""
 
@@ -172,6 +183,14 @@ def straight_through() -> StraightThrough:
     return StraightThrough()
 
 
+def exponential(width: float = 0.5, scale: float = 1.0) -> Exponential:
+    """SLAYER's exponential; Sinabs' default, where the width is taken as a part of the threshold.
+
+    Source: Shrestha and Orchard, SLAYER: spike layer error reassignment in time, NeurIPS 2018, section 3.
+    """
+    return Exponential(width, scale)
+
+
 def custom(derivative: Callable[[Array], Array]) -> Custom:
     """A surrogate derivative of one's own: an elementwise function of u - threshold.
 
@@ -180,59 +199,82 @@ def custom(derivative: Callable[[Array], Array]) -> Custom:
     return Custom(derivative)
 
 
-def spike(u: Array, threshold: Array, surrogate: Surrogate, comparison: str = ">") -> Array:
+def spike(u: Array, threshold: Array, surrogate: Surrogate, comparison: str = ">", gradient: str = "crossing") -> Array:
     """z = 1 where u > threshold (or >=), else 0, in u's dtype.
 
     The primal compares and never subtracts, so a tie stays a tie. First derivatives are right in forward and in reverse
     mode, and forward over forward too. A second derivative taken over reverse mode is not, through a loop with a reset:
     JAX does not keep the rule for what it saves there.
     """
-    z: Array = _spike(surrogate, comparison, u, threshold)
+    z: Array = _spikes(_Firing(surrogate, comparison, gradient), u, threshold)
     return z
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _spike(surrogate: Surrogate, comparison: str, u: Array, threshold: Array) -> Array:
-    return _fires(comparison, u, threshold).astype(u.dtype)
+def spike_count(
+    u: Array,
+    threshold: Array,
+    surrogate: Surrogate,
+    comparison: str = ">=",
+    gradient: str = "crossing",
+    most: int | None = None,
+) -> Array:
+    """n = trunc(u / threshold) where u is positive, else 0, at most `most`: how many spikes fit under the membrane.
+
+    With the gradient "crossing" its derivative is that of a single spike at the nearest threshold crossing at or above
+    the first: dn/du = g(u - m threshold) with m = max(1, round(u / threshold)), and dn/dthreshold = -m dn/du.
+    """
+    n: Array = _spikes(_Firing(surrogate, comparison, gradient, many=True, most=most), u, threshold)
+    return n
+
+
+@dataclasses.dataclass(frozen=True)
+class _Firing:
+    """How spikes come of a membrane: one or many, and with which derivative."""
+
+    surrogate: Surrogate
+    comparison: str
+    gradient: str
+    many: bool = False
+    most: int | None = None
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _spikes(firing: _Firing, u: Array, threshold: Array) -> Array:
+    if not firing.many:
+        return _fires(firing.comparison, u, threshold).astype(u.dtype)
+    count = jnp.maximum(jnp.trunc(u / threshold), 0)
+    if firing.comparison == ">":
+        count = jnp.where(u == count * threshold, jnp.maximum(count - 1, 0), count)
+    return count if firing.most is None else jnp.minimum(count, firing.most)
 
 
 def _fires(comparison: str, u: Array, threshold: Array) -> Array:
     return u > threshold if comparison == ">" else u >= threshold
 
 
-@_spike.defjvp
-def _spike_jvp(
-    surrogate: Surrogate, comparison: str, primals: tuple[Array, Array], tangents: tuple[Array, Array]
-) -> tuple[Array, Any]:
-    u, threshold = primals
-    du, dthreshold = tangents
-    return _spike(surrogate, comparison, u, threshold), surrogate.derivative(u - threshold) * (du - dthreshold)
+@_spikes.defjvp
+def _spikes_jvp(firing: _Firing, primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Any]:
+    (u, threshold), (du, dthreshold) = primals, tangents
+    to_u, to_threshold = _slopes(firing, u, threshold)
+    return _spikes(firing, u, threshold), to_u * du + to_threshold * dthreshold
 
 
-def spike_count(u: Array, threshold: Array, surrogate: Surrogate, comparison: str = ">=") -> Array:
-    """n = trunc(u / threshold) where u is positive, else 0: how many spikes fit under the membrane at once.
+def _slopes(firing: _Firing, u: Array, threshold: Array) -> tuple[Array, Array]:
+    """(dz/du, dz/dthreshold).
 
-    The surrogate derivative is that of a single spike at the nearest threshold crossing at or above the first:
-    dn/du = g(u - m threshold) with m = max(1, round(u / threshold)), and dn/dthreshold = -m dn/du.
+    crossing    s = g(u - m threshold): (s, -m s), with m = 1, or for many spikes max(1, round(u / threshold))
+    membrane    (g(u - threshold), 0)
+    linear      (1 / threshold, -u / threshold^2) where u >= threshold - 1/2, else 0
     """
-    n: Array = _spike_count(surrogate, comparison, u, threshold)
-    return n
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _spike_count(surrogate: Surrogate, comparison: str, u: Array, threshold: Array) -> Array:
-    count = jnp.maximum(jnp.trunc(u / threshold), 0)
-    if comparison == ">":
-        count = jnp.where(u == count * threshold, jnp.maximum(count - 1, 0), count)
-    return count
-
-
-@_spike_count.defjvp
-def _spike_count_jvp(
-    surrogate: Surrogate, comparison: str, primals: tuple[Array, Array], tangents: tuple[Array, Array]
-) -> tuple[Array, Any]:
-    u, threshold = primals
-    du, dthreshold = tangents
+    if firing.gradient == "linear":
+        inside = (u >= threshold - 0.5).astype(u.dtype)
+        return inside / threshold, -inside * u / threshold**2
+    if firing.gradient == "membrane":
+        slope = firing.surrogate.derivative(u - threshold)
+        return slope, jnp.zeros_like(slope)
+    if not firing.many:
+        slope = firing.surrogate.derivative(u - threshold)
+        return slope, -slope
     crossing = jax.lax.stop_gradient(jnp.maximum(jnp.round(u / threshold), 1))
-    slope = surrogate.derivative(u - crossing * threshold)
-    return _spike_count(surrogate, comparison, u, threshold), slope * (du - crossing * dthreshold)
+    slope = firing.surrogate.derivative(u - crossing * threshold)
+    return slope, -crossing * slope

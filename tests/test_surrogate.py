@@ -31,6 +31,7 @@ CLOSED_FORMS: list[tuple[Surrogate, Any]] = [
     (surrogate.boxcar(1), lambda x: np.where(np.abs(x) <= 0.5, 1.0, 0.0)),
     (surrogate.boxcar(0.5), lambda x: np.where(np.abs(x) <= 0.25, 2.0, 0.0)),
     (surrogate.gaussian(0.5), lambda x: np.exp(-2 * x**2) / (0.5 * math.sqrt(2 * math.pi))),
+    (surrogate.exponential(0.5, 2), lambda x: 4 * np.exp(-2 * np.abs(x))),
     (surrogate.straight_through(), np.ones_like),
     (surrogate.custom(lambda x: 1 / (1 + x**4)), lambda x: 1 / (1 + x**4)),
 ]
@@ -134,6 +135,31 @@ def test_the_derivative_of_a_count_is_that_of_its_nearest_crossing() -> None:
     du, dthreshold = gradient(jnp.asarray(u), threshold)
     np.testing.assert_allclose(du, g, rtol=1e-12)
     np.testing.assert_allclose(dthreshold, -crossing * g, rtol=1e-12)
+
+
+def test_a_count_has_a_bound() -> None:
+    u = jnp.array([0.4, 0.6, 1.1, 9.0], jnp.float32)
+    np.testing.assert_array_equal(spike_count(u, jnp.float32(0.5), surrogate.atan(), most=2), [0, 1, 2, 2])
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("kind", [spike, spike_count])
+def test_frameworks_that_have_a_derivative_of_their_own(kind: Any) -> None:
+    """Sinabs' MultiSpike and SingleSpike: g(u - threshold), none for the threshold. Rockpool's StepPWL: that of
+    u / threshold from half a unit below the threshold on."""
+    u, threshold = jnp.array([-1.0, 0.6, 0.8, 1.5, 4.0]), 1.25
+    chosen = surrogate.exponential(0.5 * threshold)
+
+    def gradient(name: str) -> Any:
+        one = jax.grad(lambda u, threshold: kind(u, threshold, chosen, ">=", name), (0, 1))
+        return jax.vmap(one, (0, None))(u, threshold)
+
+    du, dthreshold = gradient("membrane")
+    np.testing.assert_allclose(du, np.exp(-np.abs(np.asarray(u) - 1.25) / 0.625) / 0.625, rtol=1e-12)
+    np.testing.assert_array_equal(dthreshold, 0)
+    du, dthreshold = gradient("linear")
+    np.testing.assert_allclose(du, np.array([0, 0, 1, 1, 1]) / 1.25, rtol=1e-12)
+    np.testing.assert_allclose(dthreshold, -np.array([0, 0, 0.8, 1.5, 4.0]) / 1.25**2, rtol=1e-12)
 
 
 # --------------------------------------------------------------------------------------------------------- as values

@@ -89,7 +89,12 @@ class Dialect:
         for rule in self.rules:
             if rule.applies(node_type, on_cycle):
                 return rule.discretisation
-        raise UnsupportedByTarget(f"the dialect {self.name} says nothing of a {node_type}", node=name)
+        elsewhere = any(rule.applies(node_type, not on_cycle) for rule in self.rules)
+        place = f" that lies on {'a' if on_cycle else 'no'} cycle" if elsewhere else ""
+        raise UnsupportedByTarget(
+            f"the dialect {self.name} cannot run a {node_type}{place}", node=name,
+            hint="Its documentation says what it takes; or choose another dialect.",
+        )  # fmt: skip
 
     def changed(
         self, overrides: Mapping[str, Discretisation | Mapping[str, object]], kinds: Mapping[str, tuple[str, bool]]
@@ -101,15 +106,23 @@ class Dialect:
             kinds: name to node type, and whether it lies on a cycle, for every stateful node in the graph.
 
         Raises:
-            PatternError: a pattern matches no node.
+            PatternError: a pattern matches no neuron, or two match one.
         """
-        added: list[tuple[str, Discretisation]] = []
+        added: dict[str, Discretisation] = {}
+        given: dict[str, str] = {}
         for pattern, change in overrides.items():
             names = [name for name in kinds if fnmatchcase(name, pattern)]
             if not names:
                 raise PatternError("the override matches no neuron", found=pattern, expected=f"one of {list(kinds)}")
-            added += [(_literal(name), self._changed_one(name, kinds[name], change)) for name in names]
-        return replace(self, overrides=self.overrides + tuple(added)) if added else self
+            for name in names:
+                if name in given:
+                    raise PatternError(
+                        "two overrides match one neuron", node=name, field="overrides",
+                        found=[given[name], pattern], expected="one pattern for each neuron",
+                    )  # fmt: skip
+                given[name] = pattern
+                added[_literal(name)] = self._changed_one(name, kinds[name], change)
+        return replace(self, overrides=self.overrides + tuple(added.items())) if added else self
 
     def _changed_one(
         self, name: str, kind: tuple[str, bool], change: Discretisation | Mapping[str, object]

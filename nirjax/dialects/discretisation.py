@@ -27,6 +27,11 @@ class Discretisation:
         synapse_gain: what multiplies w_in S in the current: the same words.
         comparison: a neuron fires where v > v_threshold (">") or v >= v_threshold (">=").
         spikes: "one", or "many": trunc(v / v_threshold) at once.
+        most_spikes: of "many", the most in one step; None for no bound.
+        spike_gradient: the derivative of the spikes z, with the surrogate g: "crossing" g at the nearest multiple of
+            v_threshold, towards v and v_threshold; "membrane" g at v_threshold, towards v alone; "linear" that of
+            v / v_threshold from half a unit below v_threshold on, without a surrogate.
+        refractory: time steps after a spike in which v stays as it is and nothing fires.
         reset: "v_reset" v := v_reset; "zero" v := 0; "subtract" v := v - spikes v_threshold; "none".
         start: where v starts: "zero", "v_leak" or "v_reset" (zero for neurons without that field).
         detached_start: the start passes no gradient to the field that it is taken from.
@@ -44,6 +49,9 @@ class Discretisation:
     synapse_gain: str = "native"
     comparison: str = ">"
     spikes: str = "one"
+    most_spikes: int | None = None
+    spike_gradient: str = "crossing"
+    refractory: int = 0
     reset: str = "v_reset"
     start: str = "zero"
     detached_start: bool = False
@@ -61,6 +69,9 @@ class Discretisation:
             check_choice(name, getattr(self, name), allowed)
         if isinstance(self.lowest, str):
             check_choice("lowest", self.lowest, ("-v_threshold",))
+        check_count("refractory", self.refractory, 0)
+        if self.most_spikes is not None:
+            check_count("most_spikes", self.most_spikes, 1)
 
     @property
     def fires_first(self) -> bool:
@@ -77,6 +88,7 @@ _KINDS: dict[str, tuple[str, ...]] = {
     "synapse_gain": ("native", "euler", "unit"),
     "comparison": (">", ">="),
     "spikes": ("one", "many"),
+    "spike_gradient": ("crossing", "membrane", "linear"),
     "reset": ("v_reset", "zero", "subtract", "none"),
     "start": ("zero", "v_leak", "v_reset"),
     "leak_gain": ("native", "unit"),
@@ -88,3 +100,9 @@ def check_choice(field: str, found: object, allowed: tuple[str, ...]) -> None:
     """Raise ArgumentError, listing what is allowed, where `found` is not."""
     if found not in allowed:
         raise ArgumentError("no such choice", field=field, found=found, expected=f"one of {', '.join(allowed)}")
+
+
+def check_count(field: str, found: object, least: int) -> None:
+    """Raise ArgumentError where `found` is no whole number from `least` on."""
+    if isinstance(found, bool) or not isinstance(found, int) or found < least:
+        raise ArgumentError(f"this is a whole number from {least}", field=field, found=found)

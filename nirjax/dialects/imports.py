@@ -96,6 +96,7 @@ def sinabs_import() -> Dialect:
         gain="unit",
         comparison=">=",
         spikes="many",
+        spike_gradient="membrane",
         reset="subtract",
         assumed=NO_R,
     )
@@ -133,6 +134,7 @@ def rockpool_import(nested: bool = False) -> Dialect:
         leak_gain="unit",
         comparison=">=",
         spikes="many",
+        spike_gradient="linear",
         reset="subtract",
         assumed=NO_R_NO_W,
     )

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nirjax.dialects.dialect import Dialect, Rule
-from nirjax.dialects.discretisation import Discretisation, check_choice
+from nirjax.dialects.discretisation import Discretisation, check_choice, check_count
+from nirjax.errors import ArgumentError
 
 EULER_STEP = ("decay", "inject", "integrate", "fire", "reset")
 CURRENT_FIRST = ("inject", "decay", "integrate", "fire", "reset")
@@ -64,7 +65,7 @@ def snntorch(reset_mechanism: str = "subtract", reset_delay: bool = True) -> Dia
     )
 
 
-def norse(reset_method: str = "value") -> Dialect:
+def norse(reset_method: str = "value", rho_reset: int = 0) -> Dialect:
     """Norse's LIFBox, IAF, LIBox and LIF cells. dt is the one that the user had in Norse.
 
     The exporter writes tau * dt for every time constant, so that a step is dt * dt in the file's unit; it loses
@@ -72,8 +73,10 @@ def norse(reset_method: str = "value") -> Dialect:
 
     Args:
         reset_method: "value" or "subtract", of LIFBox.
+        rho_reset: the steps for which LIFRefracCell rests after a spike; 0 for the cells that do not.
     """
     check_choice("reset_method", reset_method, ("value", "subtract"))
+    check_count("rho_reset", rho_reset, 0)
     reset = "v_reset" if reset_method == "value" else "subtract"
     box = Discretisation(
         order=("integrate", "fire", "reset"), reset=reset, start="v_leak", detached_start=True, assumed=NO_R
@@ -83,14 +86,15 @@ def norse(reset_method: str = "value") -> Dialect:
         synapse_gain="unit",
         start="v_leak",
         detached_start=True,
+        refractory=rho_reset,
         assumed=NO_R_NO_W,
     )
     iaf = Discretisation(order=("integrate", "fire", "reset"), gain="unit", start="v_reset", assumed=NO_R)
     return Dialect(
-        f"norse(reset_method={reset_method!r})",
+        f"norse(reset_method={reset_method!r}, rho_reset={rho_reset!r})",
         rules=(Rule("CubaLIF", cell), Rule("CubaLI", cell), Rule("IF", iaf), Rule("I", iaf), Rule("*", box)),
         time_unit="dt",
-        source="norse 1.1.0, norse/torch/functional/{lif_box,lif,iaf,leaky_integrator_box}.py",
+        source="norse 1.1.0, norse/torch/functional/{lif_box,lif,lif_refrac,iaf,leaky_integrator_box}.py",
     )
 
 
@@ -99,16 +103,23 @@ def sinabs(
     reset_fn: str = "MembraneSubtract",
     min_v_mem: float | None = None,
     norm_input: bool = True,
+    max_num_spikes_per_bin: int | None = None,
 ) -> Dialect:
     """Sinabs' IAF, LIF and ExpLeak. Their files count time in steps: dt = 1.
 
     Args:
-        spike_fn: "MultiSpike" or "SingleSpike".
+        spike_fn: "MultiSpike", "SingleSpike" or "MaxSpike". Their surrogates see v_threshold as a number, so that it
+            gets a gradient through the reset only.
         reset_fn: "MembraneSubtract" or "MembraneReset" (to zero, its default value).
         min_v_mem: lower bound of the membrane of IAF and LIF.
         norm_input: the input of LIF is scaled by 1 - exp(-1/tau). (ExpLeak does not scale, by its own default.)
+        max_num_spikes_per_bin: of MaxSpike; None for no bound.
     """
-    check_choice("spike_fn", spike_fn, ("MultiSpike", "SingleSpike"))
+    check_choice("spike_fn", spike_fn, ("MultiSpike", "SingleSpike", "MaxSpike"))
+    if max_num_spikes_per_bin is not None:
+        check_count("max_num_spikes_per_bin", max_num_spikes_per_bin, 1)
+    if min_v_mem is not None and (isinstance(min_v_mem, bool) or not isinstance(min_v_mem, int | float)):
+        raise ArgumentError("this is a number, or None", field="min_v_mem", found=min_v_mem)
     check_choice("reset_fn", reset_fn, ("MembraneSubtract", "MembraneReset"))
     spiking = Discretisation(
         order=(*CURRENT_FIRST, "clamp"),
@@ -117,7 +128,9 @@ def sinabs(
         gain="native" if norm_input else "unit",
         synapse_gain="unit",
         comparison=">=",
-        spikes="many" if spike_fn == "MultiSpike" else "one",
+        spikes="one" if spike_fn == "SingleSpike" else "many",
+        most_spikes=max_num_spikes_per_bin if spike_fn == "MaxSpike" else None,
+        spike_gradient="membrane",
         reset="subtract" if reset_fn == "MembraneSubtract" else "zero",
         lowest=min_v_mem,
         detached=() if reset_fn == "MembraneSubtract" else (4,),
@@ -128,13 +141,18 @@ def sinabs(
         gain="unit",
         comparison=">=",
         spikes=spiking.spikes,
+        most_spikes=spiking.most_spikes,
+        spike_gradient=spiking.spike_gradient,
         reset=spiking.reset,
         lowest=min_v_mem,
         detached=() if reset_fn == "MembraneSubtract" else (2,),
         assumed=NO_R,
     )
     leak = Discretisation(order=("integrate",), decay="exp", gain="unit", assumed=NO_R)
-    arguments = f"spike_fn={spike_fn!r}, reset_fn={reset_fn!r}, min_v_mem={min_v_mem!r}, norm_input={bool(norm_input)}"
+    arguments = (
+        f"spike_fn={spike_fn!r}, reset_fn={reset_fn!r}, min_v_mem={min_v_mem!r}, norm_input={bool(norm_input)}, "
+        f"max_num_spikes_per_bin={max_num_spikes_per_bin!r}"
+    )
     return Dialect(
         f"sinabs({arguments})",
         rules=(Rule("IF", iaf), Rule("I", iaf), Rule("LI", leak), Rule("*", spiking)),
@@ -145,6 +163,9 @@ def sinabs(
 
 def rockpool() -> Dialect:
     """Rockpool's LIFTorch (a CubaLIF), LIFNeuronTorch (a LIF) and ExpSynTorch (an LI).
+
+    The derivative of its spike count is its own, StepPWL: that of v / v_threshold from half a unit below v_threshold
+    on. A surrogate is not used.
 
     Its exporter loses the membrane's bias and the recurrent weights. A bias b is a leak towards
     v_leak = b / (1 - exp(-dt / tau_mem)).
@@ -158,6 +179,7 @@ def rockpool() -> Dialect:
         comparison=">=",
         spikes="many",
         reset="subtract",
+        spike_gradient="linear",
         assumed=NO_R_NO_W,
     )
     synapse = Discretisation(order=("integrate",), decay="exp", gain="euler")
@@ -206,14 +228,23 @@ def spikingjelly() -> Dialect:
     )
 
 
-def lava() -> Dialect:
+def lava(refractory_period: int = 0) -> Dialect:
     """Lava's floating-point LIF process, as the NIR paper's script builds it: gain dt/tau, reset to zero.
 
     Shown on the paper's single neuron only. Every Dense process adds a step of delay, which is not part of this
     dialect: Lava's own trace is one step later. Its fixed-point processes cannot be matched.
+
+    Args:
+        refractory_period: the steps for which LIFRefractory rests after a spike; 0 for LIF.
     """
-    rule = Discretisation(order=EULER_STEP, reset="zero", assumed=NO_R)
-    return Dialect("lava()", rules=(Rule("*", rule),), registers="zero", source="lava-nc, lava/proc/lif/models.py")
+    check_count("refractory_period", refractory_period, 0)
+    rule = Discretisation(order=EULER_STEP, reset="zero", refractory=refractory_period, assumed=NO_R)
+    return Dialect(
+        f"lava(refractory_period={refractory_period!r})",
+        rules=(Rule("*", rule),),
+        registers="zero",
+        source="lava-nc, lava/proc/lif/models.py",
+    )
 
 
 def nengo() -> Dialect:

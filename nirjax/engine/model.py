@@ -20,11 +20,11 @@ from nirjax import surrogate as surrogates
 from nirjax.dialects import Dialect, Discretisation, dialect_of
 from nirjax.engine import execute
 from nirjax.engine.inputs import checked_inputs, checked_states, outward
-from nirjax.engine.lowering import lower
+from nirjax.engine.lowering import Plan, lower
 from nirjax.engine.program import Program
 from nirjax.engine.records import matching, parameter_names, trace_names
 from nirjax.engine.schedule import AUTO, Schedule, choose, schedule_of
-from nirjax.errors import ArgumentError, ParameterError
+from nirjax.errors import ArgumentError, NIRWarning, ParameterError
 from nirjax.ir.graph import Edge, NIRGraph
 from nirjax.ir.reference import as_graph
 from nirjax.primitives.base import Primitive
@@ -253,6 +253,8 @@ def from_nir(
         max_delay=max_delay,
         dtype=kind,
     )
+    if surrogate is not None:
+        _warn_of_unused_surrogate(plan)
     program = Program(
         graph,
         plan,
@@ -269,6 +271,18 @@ def from_nir(
     for name, field in parameter_names(plan).values():
         params.setdefault(name, {})[field] = jnp.asarray(getattr(plan.sites[name].node, field), kind)
     return Model(params, program)
+
+
+def _warn_of_unused_surrogate(plan: Plan) -> None:
+    spiking = [plan.sites[name] for name, primitive in plan.primitives.items() if primitive.spiking]
+    own = [site.name for site in spiking if site.rule.spike_gradient == "linear"]
+    if own:
+        warnings.warn(
+            f"node {own[0]!r}: the dialect has a derivative of spikes of its own, and the surrogate is not used. "
+            f"overrides={{'*': {{'spike_gradient': 'crossing'}}}} lets it be.",
+            NIRWarning,
+            stacklevel=3,
+        )
 
 
 def _checked_dt(dt: float | None, graph: NIRGraph) -> float:
@@ -305,7 +319,7 @@ def _relowered(model: Model, changes: dict[str, Any]) -> Model:
     known = {
         "dt": program.dt,
         "dialect": program.dialect,
-        "surrogate": program.surrogate,
+        "surrogate": None if program.surrogate == surrogates.fast_sigmoid() else program.surrogate,
         "feedback": program.feedback,
         "primitives": program.own,
         "schedule": program.schedule,

@@ -59,8 +59,10 @@ class Site:
 
     def spike(self, u: Array, threshold: Array) -> Array:
         """Spikes of a membrane u, one or many a step as the discretisation says, with the surrogate's derivative."""
-        kind = spike if self.rule.spikes == "one" else spike_count
-        return kind(u, threshold, self.surrogate, self.rule.comparison)
+        rule = self.rule
+        if rule.spikes == "one":
+            return spike(u, threshold, self.surrogate, rule.comparison, rule.spike_gradient)
+        return spike_count(u, threshold, self.surrogate, rule.comparison, rule.spike_gradient, rule.most_spikes)
 
 
 def _unchanged(site: Site, params: Parameters) -> Constants:

@@ -20,7 +20,7 @@ from jax import Array
 
 from nirjax.ir.nodes import IF, LI, LIF, CubaLI, CubaLIF, I, NIRNode, Shape
 from nirjax.primitives.base import Constants, Parameters, Primitive, Site, State
-from nirjax.primitives.phases import compose, prepare
+from nirjax.primitives.phases import compose, hold, prepare
 
 
 def init(site: Site, params: Parameters, batch: Shape) -> State:
@@ -34,12 +34,16 @@ def init(site: Site, params: Parameters, batch: Shape) -> State:
     if "tau_syn" in names:
         rest = params["v_leak"] if site.rule.synapse_rest == "v_leak" else jnp.zeros((), site.dtype)
         state["i"] = jnp.broadcast_to(rest, shape)
+    if site.rule.refractory and type(site.node).spiking:
+        state["refractory"] = jnp.zeros(shape, site.dtype)
     return state
 
 
 def step(site: Site, constants: Constants, state: State, x: Array) -> tuple[State, Array]:
     """One time step: the new state, and the spikes (or the membrane, where there is no threshold)."""
     scratch = compose(site, constants, {**state, "x": x})
+    if "refractory" in state:
+        scratch = hold(site, state, scratch)
     return {name: scratch[name] for name in state}, scratch.get("z", scratch["v"])
 
 

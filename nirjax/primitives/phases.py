@@ -14,6 +14,10 @@ With the factors k = decay (membrane), k_syn = decay (current), g = gain r, g_sy
     reset       v := v_reset, or 0, where z; or v - z v_threshold
     settle      v := v - (z - z of the fire before) v_threshold
     clamp       v := max(v, lowest)
+
+and after them, where the neuron has a refractory time of N steps, with the steps n that are left of it:
+
+    hold        where n > 0: v := v before the step, z := 0, n := n - 1; else n := N where z
 """
 
 from __future__ import annotations
@@ -184,6 +188,14 @@ def compose(site: Site, constants: Constants, scratch: Scratch) -> Scratch:
         else:
             scratch = phase(site, constants, scratch)
     return scratch
+
+
+def hold(site: Site, before: Scratch, s: Scratch) -> Scratch:
+    """The refractory time: where n > 0, v as before the step, no spike, n - 1; else n := N where z, 0 elsewhere."""
+    held = before["refractory"] > 0
+    z = jnp.where(held, 0, s["z"])
+    left = jnp.where(held, before["refractory"] - 1, jnp.where(jax.lax.stop_gradient(z) > 0, site.rule.refractory, 0))
+    return {**s, "v": jnp.where(held, before["v"], s["v"]), "z": z, "refractory": left.astype(z.dtype)}
 
 
 def _detached(phase: Phase, name: str, site: Site, constants: Constants, s: Scratch) -> Scratch:

@@ -27,6 +27,9 @@ from nirjax.dialects import PHASES, Discretisation
         ("leak_gain", "euler", "native, unit"),
         ("synapse_rest", "v_reset", "zero, v_leak"),
         ("lowest", "v_threshold", "-v_threshold"),
+        ("spike_gradient", "none", "crossing, membrane, linear"),
+        ("refractory", 1.5, ""),
+        ("most_spikes", 0, ""),
     ],
 )
 def test_an_unknown_kind_is_answered_with_the_known_ones(field, value, allowed):

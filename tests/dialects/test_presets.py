@@ -6,6 +6,7 @@ import json
 import warnings
 
 import pytest
+from engine.graphs import graph, lif, linear, ports
 from test_golden import CASES, GOLDEN
 
 import nirjax
@@ -13,12 +14,14 @@ from nirjax import dialects
 
 ARGUMENTS = {
     "snntorch": {"reset_mechanism": ["subtract", "zero", "none"], "reset_delay": [True, False]},
-    "norse": {"reset_method": ["value", "subtract"]},
+    "norse": {"reset_method": ["value", "subtract"], "rho_reset": [0, 3]},
+    "lava": {"refractory_period": [0, 2]},
     "sinabs": {
-        "spike_fn": ["MultiSpike", "SingleSpike"],
+        "spike_fn": ["MultiSpike", "SingleSpike", "MaxSpike"],
         "reset_fn": ["MembraneSubtract", "MembraneReset"],
         "min_v_mem": [None, -1.0],
         "norm_input": [True, False],
+        "max_num_spikes_per_bin": [None],
     },
     "spyx": {"flatten": ["channels_first", "channels_last"]},
     "norse_import": {"reset_method": ["value", "subtract"]},
@@ -72,6 +75,26 @@ def test_an_argument_that_a_preset_does_not_know_is_answered_with_what_it_does(n
                 getattr(dialects, name)(**{word: "something"})
             assert all(value in str(error.value) for value in values)
             assert word in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("preset", "word", "value"),
+    [
+        *(("sinabs", "min_v_mem", "low"), ("sinabs", "max_num_spikes_per_bin", 0)),
+        *(("norse", "rho_reset", -1), ("lava", "refractory_period", 1.5)),
+    ],
+)
+def test_a_number_that_is_none_is_blamed_under_the_name_that_was_given(preset, word, value):
+    words = {"spike_fn": "MaxSpike"} if word.startswith("max") else {}
+    with pytest.raises(nirjax.ArgumentError) as error:
+        getattr(dialects, preset)(**words, **{word: value})
+    assert error.value.field == word
+
+
+def test_a_recurrent_neuron_is_refused_as_what_it_is():
+    recurrent = graph(ports() | {"lif": lif(), "w": linear()}, "in lif w lif out")
+    with pytest.raises(nirjax.UnsupportedByTarget, match=r"'lif'.*cannot run a LIF that lies on a cycle"):
+        nirjax.from_nir(recurrent, dt=1e-4, dialect="sinabs_import")
 
 
 def test_import_presets_never_start_a_register_at_rest():

@@ -17,6 +17,7 @@
     cmp         ">" or ">=": how the membrane is compared with the threshold
     v_init      the membrane at the start: "zero", "v_leak", "v_reset"
     v_min       lower bound of the membrane, imposed at the end of a step; None for none
+    refractory  the number of steps after a spike in which the membrane stays where it is and nothing is emitted
 """
 
 import numpy as np
@@ -34,6 +35,7 @@ DEFAULT_RULES = {
     "cmp": ">",
     "v_init": "zero",
     "v_min": None,
+    "refractory": 0,
 }
 
 SPIKING = {"LIF", "CubaLIF", "IF"}
@@ -59,6 +61,8 @@ def initial_state(node, shape, dtype, rules):
     state = {"v": np.zeros(shape, dtype) + np.asarray(start, dtype)}
     if node["type"] in WITH_CURRENT:
         state["i"] = np.zeros(shape, dtype)
+    if rules["refractory"] and node["type"] in SPIKING:
+        state["refractory"] = np.zeros(shape, dtype)
     return state
 
 
@@ -69,12 +73,18 @@ def step(node, state, x, dt, rules):
         new["v"] = _clamp(_integrate(node, state["v"], drive, dt, rules), rules)
         return new["v"], new, None
     spikes, new["v"], compared = _spiking_membrane(node, state["v"], drive, dt, rules)
+    if rules["refractory"]:
+        resting = state["refractory"] > 0
+        spikes[resting] = 0
+        new["v"][resting] = state["v"][resting]
+        new["refractory"] = np.where(spikes > 0, rules["refractory"], np.maximum(state["refractory"] - 1, 0))
     return spikes, new, np.min([_margin(node, v, rules) for v in compared], axis=0)
 
 
 def emitted_before(node, state, rules):
     """What a neuron with spike_from "pre" emits in the coming step; it does not depend on that step's input."""
-    return _fire(node, state["v"], rules)
+    spikes = _fire(node, state["v"], rules)
+    return np.where(state["refractory"] > 0, 0, spikes) if rules["refractory"] else spikes
 
 
 def _current(node, state, x, dt, rules):

@@ -65,6 +65,11 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"order": ("fire", "reset", "decay", "inject", "integrate")},
         {"spike_from": "pre", "reset_when": "same"},
     ),
+    "three steps of rest after a spike": ({"refractory": 3}, {"refractory": 3}),
+    "fire first, then two steps of rest": (
+        {"order": ("fire", "reset", "decay", "inject", "integrate"), "refractory": 2},
+        {"spike_from": "pre", "reset_when": "same", "refractory": 2},
+    ),
     "the input as it is": (
         {"gain": "unit", "synapse_gain": "unit", "assumed": (("r", 1.0), ("w_in", 1.0))},
         {"gain": "abs1", "syn_gain": "abs1", "if_gain": "r"},
