@@ -29,7 +29,7 @@ _NAMES = {
     "Run": "nirjax.engine.model",
     "to_nir": "nirjax.engine.exporting",
     "Schedule": "nirjax.engine.schedule",
-    "first_nonfinite": "nirjax.engine.nonfinite",
+    "first_nonfinite": "nirjax.nonfinite",
     "compare": "nirjax.comparison",
     "Comparison": "nirjax.comparison",
     "Primitive": "nirjax.primitives.base",
@@ -94,7 +94,6 @@ if TYPE_CHECKING:
     from nirjax.engine.model import Model as Model
     from nirjax.engine.model import Run as Run
     from nirjax.engine.model import from_nir as from_nir
-    from nirjax.engine.nonfinite import first_nonfinite as first_nonfinite
     from nirjax.engine.schedule import Schedule as Schedule
     from nirjax.errors import AlgebraicLoopError as AlgebraicLoopError
     from nirjax.errors import ArgumentError as ArgumentError
@@ -129,4 +128,5 @@ if TYPE_CHECKING:
     from nirjax.ir.timestep import suggest_dt as suggest_dt
     from nirjax.nnx import from_nnx as from_nnx
     from nirjax.nnx import to_nnx as to_nnx
+    from nirjax.nonfinite import first_nonfinite as first_nonfinite
     from nirjax.primitives.base import Primitive as Primitive

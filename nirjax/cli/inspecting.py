@@ -60,8 +60,8 @@ def facts_of(graph: NIRGraph, dt: float | None = None, dialect: str = "nir") -> 
     steps: dict[str, float] = {}
     feedback, flat = None, inline(graph)
     if dt is not None:
-        from nirjax.engine.lowering import with_ports
         from nirjax.engine.model import from_nir
+        from nirjax.ir.ports import with_ports
 
         model = from_nir(graph, dt=dt, dialect=dialect)
         steps = {name: site.dt for name, site in model.program.plan.sites.items()}

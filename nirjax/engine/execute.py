@@ -7,6 +7,8 @@ members of a cycle share one loop over single steps. Whatever enters a cycle fro
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -24,6 +26,7 @@ States = dict[str, State]
 Values = dict[str, Array]
 Record = tuple[tuple[str, str], ...]
 Carry = TypeVar("Carry")
+Loop = Callable[[Callable[[Any, Any], tuple[Any, Any]], Any, Any], tuple[Any, Any]]
 
 REGISTER = "register"
 
@@ -82,7 +85,12 @@ def prepare(plan: Plan, params: Params) -> dict[str, Constants]:
 
 
 def run_block(
-    plan: Plan, constants: Mapping[str, Constants], states: States, inputs: Values, record: Record
+    plan: Plan,
+    constants: Mapping[str, Constants],
+    states: States,
+    inputs: Values,
+    record: Record,
+    cycle_loop: Loop,
 ) -> tuple[States, Values, Values]:
     """One block of time steps through all stages.
 
@@ -91,6 +99,7 @@ def run_block(
         states: from `initial_state` or the block before.
         inputs: Input node to its values, (steps, *batch, *shape), any dtype.
         record: (node, variable) pairs to trace.
+        cycle_loop: `loop`; or `kept_loop`, for what is recomputed as a whole.
 
     Returns:
         the new states, Output node to values, and "node.variable" to traces, each (steps, *batch, *shape).
@@ -98,30 +107,37 @@ def run_block(
     states, values, traces = dict(states), Values(), Values()
     for stage in plan.stages:
         if stage.cyclic:
-            _run_cycle(plan, stage, constants, states, values, traces, record, inputs)
+            _run_cycle(plan, stage, constants, states, values, traces, record, inputs, cycle_loop)
         else:
             name = stage.members[0]
             xs = _arriving(plan, name, plan.sources[name], values, inputs)
             values[name] = _run_alone(plan, name, constants[name], states, xs, traces, record)
     for name, variable in record:
         if variable in ("output", "spikes"):
-            traces[f"{name}.{variable}"] = values[name]
+            traces[f"{name}.{variable}"] = _in_layout(plan, name, values[name], last=False)
     return states, {name: values[name] for name in plan.outputs}, traces
 
 
 def _arriving(plan: Plan, name: str, sources: tuple[str, ...], values: Values, inputs: Values) -> Array:
-    """The sum of what enters a node over the block; zero where nothing does."""
+    """The sum of what enters a node over the block, in the node's layout; zero where nothing does."""
     site = plan.sites[name]
     if name in inputs:
         return inputs[name].astype(site.dtype)
     if sources:
-        total = values[sources[0]]
-        for source in sources[1:]:
-            total = total + values[source]
-        return total
+        arriving = [_in_layout(plan, source, values[source], name in plan.channels_last) for source in sources]
+        return functools.reduce(jnp.add, arriving)
     port = plan.inputs[0]
     lead = inputs[port].shape[: inputs[port].ndim - len(plan.sites[port].input_shape)]
-    return jnp.zeros((*lead, *site.input_shape), site.dtype)
+    shape = site.input_shape
+    return jnp.zeros((*lead, *((*shape[1:], shape[0]) if name in plan.channels_last else shape)), site.dtype)
+
+
+def _in_layout(plan: Plan, name: str, value: Array, last: bool) -> Array:
+    """What a node emits, with its channels as the last axis or as the first of its shape."""
+    if last == (name in plan.channels_last):
+        return value
+    first = value.ndim - len(plan.sites[name].output_shape)
+    return jnp.moveaxis(value, first, -1) if last else jnp.moveaxis(value, -1, first)
 
 
 def _run_alone(
@@ -129,9 +145,10 @@ def _run_alone(
 ) -> Array:
     """A node that lies on no cycle, over the whole block."""
     site, primitive = plan.sites[name], plan.primitives[name]
-    if primitive.apply is not None:
-        applied: Array = primitive.apply(site, constants, xs)
-        return applied
+    last = name in plan.channels_last
+    apply = primitive.channels_last if last else primitive.apply
+    if apply is not None:
+        return apply(site, constants, xs)
     wanted = tuple(v for node, v in record if node == name and v in primitive.variables)
     if primitive.block is not None and not wanted:
         states[name], ys = primitive.block(site, constants, states[name], xs)
@@ -143,17 +160,48 @@ def _run_alone(
         state, y = step(site, constants, state, x)
         return state, (y, {variable: state[variable] for variable in wanted})
 
-    states[name], (emitted, kept) = loop(advance, states[name], xs)
+    shape = site.output_shape
+    if primitive.elementwise and len(shape) > 1:
+        # XLA compiles a loop over one axis to faster code than one over several.
+        as_vector, as_shape = (functools.partial(f, shape, last) for f in (_as_vector, _as_shape))
+        state, constants = jax.tree.map(as_vector, (states[name], constants))
+        state, (emitted, kept) = loop(advance, state, _as_vector(shape, False, xs))
+        states[name], kept = jax.tree.map(as_shape, (state, kept))
+        emitted = emitted.reshape(xs.shape)
+    else:
+        states[name], (emitted, kept) = loop(advance, states[name], xs)
     traces.update({f"{name}.{variable}": trace for variable, trace in kept.items()})
     return emitted  # type: ignore[no-any-return]
 
 
+def _as_vector(shape: Shape, last: bool, array: Array) -> Array:
+    """An array with a node's axes as one, the first behind the others if `last`; a single number stays one."""
+    if not array.ndim:
+        return array
+    first = array.ndim - len(shape)
+    array = jnp.moveaxis(array, first, -1) if last else array
+    return array.reshape(*array.shape[:first], math.prod(shape))
+
+
+def _as_shape(shape: Shape, last: bool, array: Array) -> Array:
+    """The inverse of `_as_vector`."""
+    if last:
+        return jnp.moveaxis(array.reshape(*array.shape[:-1], *shape[1:], shape[0]), -1, array.ndim - 1)
+    return array.reshape(*array.shape[:-1], *shape)
+
+
 def loop(step: Callable[[Any, Any], tuple[Any, Any]], state: Any, xs: Any) -> tuple[Any, Any]:
-    """`lax.scan` over the steps of a block, each recomputed in the backward pass; a block of one has no loop."""
+    """The steps of a block, each recomputed in the backward pass."""
+    steps = jax.tree.leaves(xs)[0].shape[0]
+    return kept_loop(step if steps == 1 else jax.checkpoint(step, prevent_cse=False), state, xs)
+
+
+def kept_loop(step: Callable[[Any, Any], tuple[Any, Any]], state: Any, xs: Any) -> tuple[Any, Any]:
+    """`lax.scan` over the steps of a block; a block of one has no loop."""
     if jax.tree.leaves(xs)[0].shape[0] == 1:
         state, ys = step(state, jax.tree.map(lambda x: x[0], xs))
         return state, jax.tree.map(lambda y: y[None], ys)
-    return lax.scan(jax.checkpoint(step, prevent_cse=False), state, xs)
+    return lax.scan(step, state, xs)
 
 
 def _run_cycle(
@@ -165,6 +213,7 @@ def _run_cycle(
     traces: Values,
     record: Record,
     inputs: Values,
+    cycle_loop: Loop,
 ) -> None:
     """The members of a cycle, step by step; adds their values and traces to what is given."""
     members = set(stage.members)
@@ -187,7 +236,7 @@ def _run_cycle(
 
     # A cycle that nothing enters still needs the block's length.
     xs = entering or {"": jnp.zeros((steps, 0))}
-    carry, (emitted, kept) = loop(advance, carry, xs)
+    carry, (emitted, kept) = cycle_loop(advance, carry, xs)
     states.update(carry)
     values.update(emitted)
     traces.update(kept)
@@ -279,10 +328,11 @@ def fold_blocks(
 
     def one_block(carry: tuple[States, Carry], xs: Values) -> tuple[tuple[States, Carry], Any]:
         states, folded = carry
-        states, outputs, traces = run_block(plan, constants, states, xs, record)
+        states, outputs, traces = run_block(plan, constants, states, xs, record, cycle_loop)
         folded, kept = f(folded, outputs, traces)
         return (states, folded), kept
 
+    cycle_loop = kept_loop if schedule.recompute else loop
     if schedule.recompute:
         one_block = jax.checkpoint(one_block, prevent_cse=False)
     carry, parts = (states, init), []

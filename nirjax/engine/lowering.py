@@ -23,8 +23,9 @@ from nirjax.engine.cycles import components, feedback_edges, in_order, refuse_al
 from nirjax.engine.schedule import Work
 from nirjax.errors import GraphError, NIRWarning, ParameterError, PatternError
 from nirjax.ir.graph import Edge, NIRGraph
-from nirjax.ir.inline import FlatGraph, Path, inline
-from nirjax.ir.nodes import Conv1d, Conv2d, Delay, Input, Output
+from nirjax.ir.inline import Path, inline
+from nirjax.ir.nodes import Conv1d, Conv2d, Delay
+from nirjax.ir.ports import refuse_unreachable, with_ports
 from nirjax.ir.shapes import infer_shapes
 from nirjax.primitives.base import Primitive, Site
 from nirjax.primitives.delay import steps_of
@@ -59,6 +60,7 @@ class Plan:
         registers: feedback edges: what they deliver is the output of the step before.
         waiting: nodes whose output does not depend on their present input; they impose no order.
         stages: in order of execution.
+        channels_last: nodes whose output is kept channels last within a block.
         inputs, outputs: the graph's ports, in file order.
         paths: dotted path to the names that lead to the node in the nested graph.
         start: where registers start: "rest" or "zero".
@@ -71,6 +73,7 @@ class Plan:
     registers: tuple[Edge, ...]
     waiting: frozenset[str]
     stages: tuple[Stage, ...]
+    channels_last: frozenset[str]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     paths: dict[str, Path]
@@ -99,7 +102,7 @@ def lower(
         UnknownNodeError, UnsupportedByTarget, PatternError: see the registry and the dialect.
     """
     flat = inline(with_ports(graph))
-    _refuse_unreachable(flat)
+    refuse_unreachable(flat)
     signals = infer_shapes(flat)
     primitives = {name: primitive_of(registry, node, name) for name, node in flat.nodes.items()}
     place = {name: number for number, name in enumerate(flat.nodes)}
@@ -153,16 +156,32 @@ def lower(
         registers=registers,
         waiting=waiting,
         stages=stages,
+        channels_last=_channels_last(stages, sources, sites, primitives),
         inputs=flat.inputs,
         outputs=flat.outputs,
         paths=flat.paths,
         start=dialect.registers,
-        work=_work(sites),
+        work=_work(sites, bool(looped)),
     )
     return plan, dialect
 
 
-def _work(sites: Mapping[str, Site]) -> Work:
+def _channels_last(
+    stages: Sequence[Stage],
+    sources: Mapping[str, Sequence[str]],
+    sites: Mapping[str, Site],
+    primitives: Mapping[str, Primitive],
+) -> frozenset[str]:
+    """Convolutions and pools, and the neurons behind them, outside cycles."""
+    found: set[str] = set()
+    for name in (stage.members[0] for stage in stages if not stage.cyclic):
+        primitive, fed = primitives[name], sources[name]
+        if primitive.channels_last or (primitive.elementwise and fed and found.issuperset(fed)):
+            found.add(name)
+    return frozenset(found)
+
+
+def _work(sites: Mapping[str, Site], cyclic: bool) -> Work:
     values = sum(math.prod(site.output_shape) for site in sites.values())
     multiplied, convolves = 0, False
     for site in sites.values():
@@ -172,76 +191,7 @@ def _work(sites: Mapping[str, Site]) -> Work:
             convolves = True
         elif isinstance(weight, np.ndarray):
             multiplied += weight.size
-    return Work(values * jnp.dtype(next(iter(sites.values())).dtype).itemsize, multiplied, values, convolves)
-
-
-def with_ports(graph: NIRGraph) -> NIRGraph:
-    """The graph with an Input before every root, if it has no Input, and an Output behind every leaf, if it has none.
-
-    Raises:
-        GraphError: a graph with no root or leaf, or whose shape there is not known.
-    """
-    nodes, edges = dict(graph.nodes), list(graph.edges)
-    ends = {
-        kind: {(graph.source, graph.destination)[side](edge)[0] for edge in graph.edges}
-        for side, kind in enumerate(("source", "destination"))
-    }
-    if not graph.inputs:
-        for name in [name for name in graph.nodes if name not in ends["destination"]]:
-            port = _free_name(nodes, f"input_{name}")
-            nodes[port] = Input(_port_shape(graph, name, "input"))
-            edges.insert(0, (port, name))
-    if not graph.outputs:
-        for name in [name for name in graph.nodes if name not in ends["source"] and name not in graph.inputs]:
-            port = _free_name(nodes, f"output_{name}")
-            nodes[port] = Output(_port_shape(graph, name, "output"))
-            edges.append((name, port))
-    if len(nodes) == len(graph.nodes):
-        return graph
-    return NIRGraph(nodes, tuple(edges), metadata=graph.metadata)
-
-
-def _free_name(nodes: Mapping[str, object], wished: str) -> str:
-    """The name, with a number behind it where it is taken, as the reference package does it."""
-    numbered = (f"{wished}_{number}" for number in range(len(nodes) + 1))
-    return next(name for name in (wished, *numbered) if name not in nodes)
-
-
-def _port_shape(graph: NIRGraph, name: str, side: str) -> np.ndarray:
-    node = graph.nodes[name]
-    types = node.input_type if side == "input" else node.output_type
-    shapes = list(types.values())
-    if len(shapes) != 1 or shapes[0] is None:
-        raise GraphError(
-            f"the graph has no {side.capitalize()} node, and what shape one would have is not known",
-            node=name,
-            field="nodes",
-            hint=f"Add an {side.capitalize()} node to the graph.",
-        )
-    return shapes[0]
-
-
-def _refuse_unreachable(flat: FlatGraph) -> None:
-    """Every Output must be reached from an Input."""
-    for kind, ports in (("Input", flat.inputs), ("Output", flat.outputs)):
-        if not ports:
-            raise GraphError(
-                f"the graph has no {kind} node, and none can be added: every node lies on a cycle or there is none",
-                node="",
-                field="nodes",
-            )
-    after: dict[str, list[str]] = {name: [] for name in flat.nodes}
-    for source, destination in flat.edges:
-        after[source].append(destination)
-    seen, queue = set(flat.inputs), list(flat.inputs)
-    while queue:
-        for name in after[queue.pop()]:
-            if name not in seen:
-                seen.add(name)
-                queue.append(name)
-    for name in flat.outputs:
-        if name not in seen:
-            raise GraphError("no Input reaches this Output", node=name, field="edges", hint="Connect it, or remove it.")
+    return Work(values * jnp.dtype(next(iter(sites.values())).dtype).itemsize, multiplied, values, convolves, cyclic)
 
 
 def _delay_capacity(name: str, node: Delay, step: float, max_delay: float | None) -> int:

@@ -6,10 +6,15 @@ the cache. Recomputing a block in the backward pass saves memory and its traffic
 So:
 
     all that is emitted fits into the cache           one block, nothing recomputed
-    products outweigh elementwise work (or there are
-    convolutions, which XLA runs some ten times slower
-    inside a loop on CPU), and there is memory        one block, nothing recomputed
-    else                                              blocks of about 512 rows, at least sqrt(T)/2 steps, recomputed
+    there are convolutions                            blocks that emit what fits into the cache; where there is no
+                                                      memory to keep them, at least sqrt(T)/2 steps, recomputed
+    products outweigh elementwise work, and there is
+    memory                                            one block, nothing recomputed
+    else                                              blocks of about 512 rows (twice that where there is a cycle, whose
+                                                      steps are kept within a block), at least sqrt(T)/2 steps,
+                                                      recomputed
+
+A convolution has enough rows in a single image, so that nothing is lost by a short block.
 
 The figures are from two CPU cores; `benchmarks/` has the measurements.
 """
@@ -25,10 +30,7 @@ CACHE = 4 * 2**20
 """Bytes of emitted values that still count as close to the processor."""
 
 KEPT = 64 * 2**20
-"""The most bytes that are kept for the backward pass where products outweigh the rest."""
-
-KEPT_CONVOLVED = 2 * 2**30
-"""The same where there are convolutions."""
+"""The most bytes that are kept for the backward pass."""
 
 ROWS = 512
 """Rows with which a product is fast."""
@@ -64,12 +66,14 @@ class Work:
         multiplied: multiply-accumulates of all products and convolutions.
         values: numbers that all nodes emit.
         convolves: are there convolutions?
+        cyclic: is there a cycle, whose products have the rows of a single step whatever the block?
     """
 
     emitted: int
     multiplied: int
     values: int
     convolves: bool
+    cyclic: bool = False
 
 
 AUTO = "auto"
@@ -97,9 +101,13 @@ def choose(time: int, samples: int, work: Work, given: Schedule | str = AUTO) ->
         return given
     total = time * samples * work.emitted
     heavy = work.multiplied >= OUTWEIGH * work.values
-    if total <= CACHE or (heavy and total <= KEPT) or (work.convolves and total <= KEPT_CONVOLVED):
+    if work.convolves and total > CACHE:
+        wished, recompute = max(CACHE // (samples * work.emitted), 1), total > KEPT
+        return Schedule(block_length(time, max(wished, math.isqrt(time) // 2) if recompute else wished), recompute)
+    if total <= CACHE or (heavy and total <= KEPT):
         return WHOLE
-    wished = max(ROWS // max(samples, 1), math.isqrt(time) // 2, 1)
+    rows = 2 * ROWS if work.cyclic else ROWS
+    wished = max(rows // max(samples, 1), math.isqrt(time) // 2, 1)
     length = block_length(time, wished)
     return WHOLE if length >= time else Schedule(length)
 

@@ -93,7 +93,7 @@ def _flat(graph: Any, feedback: Sequence[Edge] | None) -> tuple[FlatGraph, froze
     """The graph laid out flat, and its delayed edges; a Model brings its own."""
     own = getattr(graph, "program", None)
     if own is not None:
-        from nirjax.engine.lowering import with_ports
+        from nirjax.ir.ports import with_ports
 
         feedback = graph.feedback if feedback is None else feedback
         flat = inline(with_ports(graph.graph))

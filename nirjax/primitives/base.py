@@ -78,11 +78,13 @@ class Primitive:
     Attributes:
         node: the class of node it gives a meaning to.
         apply: (site, params, x) -> y; x (*lead, *input_shape) to y (*lead, *output_shape), any leading axes.
+        channels_last: as `apply`, with the channels of x and y as their last axis instead of the first of the shape.
         init: (site, params, batch_shape) -> state, a dict of float arrays.
         step: (site, constants, state, x) -> (state, y); x (*batch, *input_shape).
         prepare: (site, params) -> constants: what `step` needs and no step changes; by default the parameters.
         variables: names of the state's entries that can be recorded.
         spiking: the output is spikes, recorded as `spikes` too.
+        elementwise: `step` treats every element of a stateful node alike, so that it may be given its axes as one.
         block: (site, constants, state, xs) -> (state, ys) over a block of time steps, xs (time, *batch, *input_shape);
             equal to the scan of `step`, for a primitive that can do better.
         holds: site -> bool: can this node break a cycle, that is, does it hold a state between steps?
@@ -91,11 +93,13 @@ class Primitive:
 
     node: type[NIRNode]
     apply: Callable[[Site, Parameters, Array], Array] | None = None
+    channels_last: Callable[[Site, Parameters, Array], Array] | None = None
     init: Callable[[Site, Parameters, Shape], State] | None = None
     step: Callable[[Site, Constants, State, Array], tuple[State, Array]] | None = None
     prepare: Callable[[Site, Parameters], Constants] = _unchanged
     variables: tuple[str, ...] = ()
     spiking: bool = False
+    elementwise: bool = False
     block: Callable[[Site, Constants, State, Array], tuple[State, Array]] | None = None
     holds: Callable[[Site], bool] = lambda site: True
     waits: Callable[[Site], bool] = lambda site: False

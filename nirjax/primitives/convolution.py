@@ -1,64 +1,101 @@
-"""Convolutions and pooling over space, channels first, with PyTorch's conventions.
+"""Convolutions and pooling over space, with PyTorch's conventions.
 
     Conv1d, Conv2d   y[o] = b[o] + sum over channels c of o's group of (W[o, c] cross-correlated with x[c])
     SumPool2d        sum over each window;  AvgPool2d  the same divided by the window's size, padding included
 
 Padding is with zeros; "same" pads d (k - 1) in all, the smaller half in front. Shapes: x is (*lead, channels, *space)
 with any leading axes, the output (*lead, channels, *space) with space floor((n + pads - d (k - 1) - 1) / stride) + 1.
+All are computed channels last, which is
+fast on CPU, and the engine keeps signals so between them.
 Source: https://neuroir.org/docs/primitives.html; torch.nn.Conv2d.
 """
 
 from __future__ import annotations
 
-from typing import cast
+import functools
+from collections.abc import Callable
+from typing import Any, cast
 
+import jax.numpy as jnp
 from jax import Array, lax
 
-from nirjax.ir.nodes import AvgPool2d, Conv1d, Conv2d, SumPool2d
+from nirjax.ir.nodes import AvgPool2d, Conv1d, Conv2d, NIRNode, Shape, SumPool2d
+from nirjax.primitives import channels_last
 from nirjax.primitives.base import Parameters, Primitive, Site
+
+MOST_SLICES = 16
+"""The longest window that is written out as a sum of slices."""
 
 
 def convolve(site: Site, params: Parameters, x: Array) -> Array:
-    """The convolution with its bias."""
+    """The convolution with its bias, x (*lead, *space, channels)."""
     node = cast(Conv2d, site.node)
-    space = "HW"[: len(site.input_shape) - 1]
-    y = lax.conv_general_dilated(
-        x.reshape(-1, *site.input_shape),
-        params["weight"],
-        window_strides=node.strides(),
-        padding=node.pads(),
-        rhs_dilation=node.dilations(),
-        feature_group_count=node.group_count(),
-        dimension_numbers=("NC" + space, "OI" + space, "NC" + space),
+    window: dict[str, Any] = {"strides": node.strides(), "pads": node.pads(), "dilations": node.dilations()}
+    axes = len(site.input_shape)
+    samples = x.reshape(-1, *x.shape[x.ndim - axes :])
+    weight = jnp.moveaxis(params["weight"], (0, 1), (-1, -2))
+    if node.group_count() == 1:
+        y = channels_last.convolve(samples, weight, **window)
+    else:
+        y = _grouped(samples, weight, node.group_count(), **window)
+    return (y + params["bias"]).reshape(*x.shape[: x.ndim - axes], *y.shape[1:])
+
+
+def _grouped(
+    x: Array, weight: Array, groups: int, *, strides: Shape, pads: channels_last.Pads, dilations: Shape
+) -> Array:
+    space = "HW"[: len(strides)]
+    return lax.conv_general_dilated(
+        x,
+        weight,
+        strides,
+        pads,
+        rhs_dilation=dilations,
+        feature_group_count=groups,
+        dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
     )
-    y = y + params["bias"].reshape(-1, *(1,) * len(space))
-    return y.reshape(*x.shape[: x.ndim - len(site.input_shape)], *site.output_shape)
 
 
 def sum_pool(site: Site, params: Parameters, x: Array) -> Array:
-    """Sums over windows."""
+    """Sums over windows, x (*lead, *space, channels).
+
+    Along one axis after the other, each a sum of strided slices: XLA's own sum over windows is slow on CPU.
+    """
     node = cast(SumPool2d, site.node)
-    lead = (1,) * (x.ndim - 2)
-    pooled: Array = lax.reduce_window(
-        x,
-        0.0,
-        lax.add,
-        window_dimensions=(*lead, *node.window()),
-        window_strides=(*lead, *node.strides()),
-        padding=((0, 0),) * len(lead) + node.pads(),
-    )
-    return pooled
+    for axis, (window, stride, pads) in enumerate(zip(node.window(), node.strides(), node.pads(), strict=True)):
+        x = _summed(x, x.ndim - 3 + axis, window, stride, pads, site.output_shape[1 + axis])
+    return x
+
+
+def _summed(x: Array, axis: int, window: int, stride: int, pads: tuple[int, int], size: int) -> Array:
+    if window > MOST_SLICES:
+        along = [(window, stride, pads) if at == axis else (1, 1, (0, 0)) for at in range(x.ndim)]
+        windows, strides, padding = zip(*along, strict=True)
+        whole: Array = lax.reduce_window(x, 0.0, lax.add, windows, strides, padding)
+        return whole
+    if pads != (0, 0):
+        x = jnp.pad(x, [pads if at == axis else (0, 0) for at in range(x.ndim)])
+    parts = [lax.slice_in_dim(x, start, start + (size - 1) * stride + 1, stride, axis) for start in range(window)]
+    return functools.reduce(lax.add, parts)
 
 
 def average_pool(site: Site, params: Parameters, x: Array) -> Array:
-    """Means over windows, padding counted."""
+    """Means over windows, padding counted, x (*lead, *space, channels)."""
     height, width = cast(AvgPool2d, site.node).window()
     return sum_pool(site, params, x) / (height * width)
 
 
+def _spatial(node: type[NIRNode], last: Callable[[Site, Parameters, Array], Array]) -> Primitive:
+    def apply(site: Site, params: Parameters, x: Array) -> Array:
+        channels = x.ndim - len(site.input_shape)
+        return jnp.moveaxis(last(site, params, jnp.moveaxis(x, channels, -1)), -1, channels)
+
+    return Primitive(node, apply=apply, channels_last=last)
+
+
 CONVOLUTIONS = (
-    Primitive(Conv1d, apply=convolve),
-    Primitive(Conv2d, apply=convolve),
-    Primitive(SumPool2d, apply=sum_pool),
-    Primitive(AvgPool2d, apply=average_pool),
+    _spatial(Conv1d, convolve),
+    _spatial(Conv2d, convolve),
+    _spatial(SumPool2d, sum_pool),
+    _spatial(AvgPool2d, average_pool),
 )

@@ -55,7 +55,14 @@ def waits(site: Site) -> bool:
 def _neuron(node: type[NIRNode]) -> Primitive:
     variables = ("v", "i") if "tau_syn" in node.parameter_names() else ("v",)
     return Primitive(
-        node, init=init, step=step, prepare=prepare, variables=variables, spiking=node.spiking, waits=waits
+        node,
+        init=init,
+        step=step,
+        prepare=prepare,
+        variables=variables,
+        spiking=node.spiking,
+        elementwise=True,
+        waits=waits,
     )
 
 

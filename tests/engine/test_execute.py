@@ -152,10 +152,13 @@ def is_jaxpr(value: Any) -> bool:
     return hasattr(value, "eqns") or hasattr(value, "jaxpr")
 
 
+PRODUCTS = ("dot_general", "channels_last_convolution", "conv_general_dilated")
+
+
 def products(function: Callable[..., Any], *arguments: Any) -> list[int]:
     """How often each matrix product or convolution is run."""
     found = equations(jax.make_jaxpr(function)(*arguments).jaxpr)
-    return sorted(trips for eqn, trips in found if eqn.primitive.name in ("dot_general", "conv_general_dilated"))
+    return sorted(trips for eqn, trips in found if eqn.primitive.name in PRODUCTS)
 
 
 @pytest.mark.parametrize(("block", "blocks"), [(None, 1), (20, 5), (1, 100)])

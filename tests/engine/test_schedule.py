@@ -47,7 +47,16 @@ def test_auto_keeps_everything_where_products_outweigh_the_rest_and_there_is_mem
     assert choose(1000, 1, heavy) == nirjax.Schedule(None, recompute=False)
     assert choose(KEPT // 4000 + 1, 1, heavy).recompute
     assert choose(1000, 1, _work(3000, 0)).recompute
-    assert choose(1000, 8, _work(3000, 0, convolves=True)) == nirjax.Schedule(None, recompute=False)
+
+
+def test_auto_takes_blocks_that_fit_into_the_cache_where_there_are_convolutions() -> None:
+    convolving = _work(16_000, 1_000_000, convolves=True)
+    assert choose(300, 1, convolving) == nirjax.Schedule(60, recompute=False)
+    assert choose(100, 16, convolving) == nirjax.Schedule(5, recompute=True)
+    assert choose(20, 1, convolving) == nirjax.Schedule(None, recompute=False)
+    long = choose(10_000, 16, convolving).block
+    assert long is not None
+    assert 25 <= long <= 100
 
 
 def test_auto_takes_blocks_of_about_the_square_root_of_a_long_time() -> None:
@@ -55,6 +64,12 @@ def test_auto_takes_blocks_of_about_the_square_root_of_a_long_time() -> None:
         block = choose(time, 64, _work(1000)).block
         assert block is not None
         assert time**0.5 / 4 <= block <= 2 * time**0.5
+
+
+def test_auto_takes_longer_blocks_where_there_is_a_cycle() -> None:
+    plain, cyclic = Work(4000, 0, 1000, False), Work(4000, 0, 1000, False, cyclic=True)
+    assert choose(250, 128, plain) == nirjax.Schedule(5)
+    assert choose(250, 128, cyclic) == nirjax.Schedule(10)
 
 
 def test_what_is_given_is_taken() -> None:

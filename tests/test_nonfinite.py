@@ -5,7 +5,7 @@ import pytest
 
 import nirjax
 from nirjax import ir
-from nirjax.engine.nonfinite import first_nonfinite
+from nirjax.nonfinite import first_nonfinite
 
 
 @pytest.mark.parametrize("schedule", ["auto", 1, 4])
