@@ -22,6 +22,7 @@ from nirjax.engine import execute
 from nirjax.engine.inputs import checked_inputs, checked_states, outward
 from nirjax.engine.lowering import lower
 from nirjax.engine.program import Program
+from nirjax.engine.provenance import warn_of_other_semantics
 from nirjax.engine.records import matching, parameter_names, trace_names
 from nirjax.engine.schedule import AUTO, Schedule, choose, schedule_of
 from nirjax.errors import ArgumentError, ParameterError
@@ -253,6 +254,7 @@ def from_nir(
         max_delay=max_delay,
         dtype=kind,
     )
+    warn_of_other_semantics(graph, dt, lowered_dialect)
     program = Program(
         graph,
         plan,
