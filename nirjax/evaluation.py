@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -9,16 +10,15 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax import Array
 
-from nirjax.data.batch import Batch
 from nirjax.data.checks import Fit
 from nirjax.data.sources import OpenSource, open_source
-from nirjax.engine.model import Model, Run
+from nirjax.engine.model import Model
 from nirjax.errors import ArgumentError
-from nirjax.finetuning.objectives import Loss, Objective, as_objective, reads_labels
-from nirjax.finetuning.scores import decision, spike_rate
-from nirjax.finetuning.scoring import mean, measure_of, score, scorer
+from nirjax.finetuning.measures import Measures
+from nirjax.finetuning.objectives import Loss, Objective, OfOutput
+from nirjax.finetuning.scores import prediction, spike_rate
+from nirjax.finetuning.scoring import Scoring, mean, score, scorer
 
 MEMORY = 256 * 2**20
 """Bytes that the outputs and traces of a batch may take where its size is chosen."""
@@ -79,14 +79,13 @@ def evaluate(
     records = [record] if isinstance(record, str) else list(record)
     if metrics is None and any(name.endswith(".spikes") for name in model.variables):
         records.append("*.spikes")
-    chosen = _standard if metrics is None else measure_of(metrics)
-    functions = [] if metrics is None else [as_objective(function, "metrics") for function in metrics.values()]
-    fit = Fit.of(model, labels=metrics is None or any(reads_labels(function) for function in functions))
+    measures = _standard(model) if metrics is None else Measures.of(metrics)
+    fit = Fit.of(model, labels=measures.read_labels())
     source = open_source(data)
     source.check(fit)
     seen: list[int] = []
     values = score(
-        scorer(chosen, records),
+        scorer(Scoring(measures, tuple(records))),
         model,
         source.batches(_batch_size(model, source, batch_size, records)),
         fit,
@@ -97,13 +96,14 @@ def evaluate(
     return Evaluation(means, values, seen[-1])
 
 
-def _standard(run: Run, batch: Batch) -> dict[str, Array]:
-    values = measure_of(None)(run, batch)
-    if any(name.endswith(".spikes") for name in run.traces):
-        values["spike_rate"] = spike_rate(run, batch)
-    if not isinstance(run.output, dict) and run.output.ndim == 3:
-        values["prediction"] = decision(run.output, where=batch.where)
-    return values
+def _standard(model: Model) -> Measures:
+    """Accuracy where there are labels, rate of spikes, and each sample's prediction; what the graph has of these."""
+    plan, always = model.program.plan, []
+    if any(name.endswith(".spikes") for name in model.variables):
+        always.append(("spike_rate", spike_rate))
+    if len(plan.outputs) == 1 and len(plan.sites[plan.outputs[0]].output_shape) == 1:
+        always.append(("prediction", OfOutput(prediction)))
+    return dataclasses.replace(Measures.of(None), always=tuple(always))
 
 
 def _batch_size(model: Model, source: OpenSource, given: int | str, record: Sequence[str]) -> int:

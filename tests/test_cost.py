@@ -26,6 +26,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import nirjax
 from benchmarks import compiled, engine, workloads
 from benchmarks.workloads import FORWARD, SMALL, TRAINING, Workload
+from nirjax.data import Batch
+from nirjax.finetuning import losses
+from nirjax.finetuning.measures import Measures
+from nirjax.finetuning.objectives import as_objective
+from nirjax.finetuning.scoring import Scoring
+from nirjax.finetuning.update import Descent, _graded
 
 RECORDED = Path(__file__).parent / "data" / "cost"
 GROWTH = 1.1
@@ -178,6 +184,24 @@ def test_training_on_a_folded_loss_takes_the_square_root_of_the_length_in_memory
 def test_stacked_outputs_cost_themselves_and_their_cotangents_beyond_a_folded_loss() -> None:
     outputs = 10_000 * 4 * 64 * 4
     assert temporary(10_000, folded=False) <= temporary(10_000) + 3 * outputs
+
+
+def finetuning(time: int, metrics: Any = None, **options: Any) -> float:
+    """Bytes that the gradient of one of `finetune`'s steps takes beside its arguments and results."""
+    measures = Measures.of(metrics).and_loss(as_objective(losses.spike_count_cross_entropy, "loss"))
+    descent = Descent(Scoring(measures, ("*.spikes",)), **options)
+    params, rest = nirjax.partition(model_of(long(time)), ["*.weight", "*.bias"])
+    x, y = jax.ShapeDtypeStruct((time, 4, 64), jnp.uint8), jax.ShapeDtypeStruct((4,), jnp.int32)
+    batch = Batch(x, y, y, jax.ShapeDtypeStruct((4,), bool))
+    program = jax.jit(functools.partial(_graded, descent)).lower(params, rest, batch, jax.random.key(0))
+    return compiled.facts(program.compile())["temporary_bytes"]
+
+
+def test_finetune_takes_the_square_root_of_the_length_in_memory() -> None:
+    ten_thousand = finetuning(10_000)
+    assert ten_thousand <= 4 * finetuning(1_000)
+    assert ten_thousand <= finetuning(10_000, {"spikes": lambda run, batch: run.output.sum((0, 2))}) / 2
+    assert finetuning(10_000, truncation=100) <= 1.1 * ten_thousand
 
 
 @pytest.mark.parametrize("mode", [FORWARD, TRAINING])

@@ -326,8 +326,10 @@ def fold_blocks(
     length = min(schedule.block or max(time, 1), max(time, 1))
     whole, rest = divmod(time, length)
 
-    def one_block(carry: tuple[States, Carry], xs: Values) -> tuple[tuple[States, Carry], Any]:
-        states, folded = carry
+    def one_block(carry: tuple[States, Carry], block: tuple[Any, Values]) -> tuple[tuple[States, Carry], Any]:
+        (states, folded), (number, xs) = carry, block
+        if schedule.truncate:
+            states = jax.tree.map(lambda s: jnp.where(number == 0, s, lax.stop_gradient(s)), states)
         states, outputs, traces = run_block(plan, constants, states, xs, record, cycle_loop)
         folded, kept = f(folded, outputs, traces)
         return (states, folded), kept
@@ -337,14 +339,15 @@ def fold_blocks(
         one_block = jax.checkpoint(one_block, prevent_cse=False)
     carry, parts = (states, init), []
     if whole == 1:
-        carry, kept = one_block(carry, {name: x[:length] for name, x in inputs.items()})
+        carry, kept = one_block(carry, (0, {name: x[:length] for name, x in inputs.items()}))
         parts.append(kept)
     elif whole != 1 and (whole or not rest):
         blocks = {name: x[: whole * length].reshape(whole, length, *x.shape[1:]) for name, x in inputs.items()}
-        carry, kept = lax.scan(one_block, carry, blocks)
+        numbers = jnp.arange(whole) if schedule.truncate else None
+        carry, kept = lax.scan(one_block, carry, (numbers, blocks))
         parts.append(jax.tree.map(lambda y: y.reshape(whole * length, *y.shape[2:]), kept))
     if rest:
-        carry, kept = one_block(carry, {name: x[whole * length :] for name, x in inputs.items()})
+        carry, kept = one_block(carry, (whole, {name: x[whole * length :] for name, x in inputs.items()}))
         parts.append(kept)
     kept = parts[0] if len(parts) == 1 else jax.tree.map(lambda *ys: jnp.concatenate(ys), *parts)
     return carry[0], carry[1], kept

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from nirjax.engine.model import Model
+from nirjax.engine.provenance import ENTRY, provenance_of
 from nirjax.errors import NIRError, NIRWarning
-from nirjax.ir.digest import content_digest
 from nirjax.ir.graph import NIRGraph
 from nirjax.ir.grids import KEY, Grid, grids_of
 from nirjax.ir.inline import Path
@@ -29,7 +29,7 @@ def to_nir(model: Model, *, provenance: bool = False) -> NIRGraph:
 
     Args:
         provenance: add an entry `nirjax` to the graph's metadata: version, dt, dialect, digest of the source, and the
-            names of the parameters that changed.
+            names of the parameters that changed. `from_nir` warns where such a graph is run otherwise.
 
     Raises:
         ParameterError: a trained value that NIR does not allow, such as a negative time constant.
@@ -50,7 +50,8 @@ def to_nir(model: Model, *, provenance: bool = False) -> NIRGraph:
             changed.setdefault(path, {})["metadata"] = metadata
     graph = _rebuilt(model.graph, (), changed)
     if provenance:
-        graph = dataclasses.replace(graph, metadata={**graph.metadata, "nirjax": _provenance(model, names)})
+        entry = provenance_of(model.graph, model.dt, model.dialect, names)
+        graph = dataclasses.replace(graph, metadata={**graph.metadata, ENTRY: entry})
     return graph
 
 
@@ -110,15 +111,3 @@ def _replaced(node: NIRNode, path: Path, fields: dict[str, Any]) -> NIRNode:
         return dataclasses.replace(node, **fields)
     except NIRError as error:
         raise error.located(node=".".join(path)) from None
-
-
-def _provenance(model: Model, changed: list[str]) -> dict[str, Any]:
-    from nirjax import __version__
-
-    return {
-        "version": __version__,
-        "dt": np.float64(model.dt),
-        "dialect": model.dialect.name,
-        "parent": content_digest(model.graph),
-        "changed": " ".join(changed),
-    }

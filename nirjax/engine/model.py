@@ -22,6 +22,7 @@ from nirjax.engine import execute
 from nirjax.engine.inputs import checked_inputs, checked_states, outward
 from nirjax.engine.lowering import Plan, lower
 from nirjax.engine.program import Program
+from nirjax.engine.provenance import warn_of_other_semantics
 from nirjax.engine.records import matching, parameter_names, trace_names
 from nirjax.engine.schedule import AUTO, Schedule, choose, schedule_of
 from nirjax.errors import ArgumentError, NIRWarning, ParameterError
@@ -261,6 +262,7 @@ def from_nir(
     )
     if surrogate is not None:
         _warn_of_unused_surrogate(plan)
+    warn_of_other_semantics(graph, dt, lowered_dialect)
     program = Program(
         graph,
         plan,

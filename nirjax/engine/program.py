@@ -46,7 +46,7 @@ class Program:
     @functools.cached_property
     def _identity(self) -> tuple[object, ...]:
         choices = (self.dt, self.dialect, self.surrogate, self.max_delay, str(self.dtype), self.schedule, self.own)
-        return (content_digest(self.graph), self.plan.registers, *choices)
+        return (content_digest(self.graph), _order(self.graph), self.plan.registers, *choices)
 
     @functools.cached_property
     def _hash(self) -> int:
@@ -59,3 +59,8 @@ class Program:
 
     def __hash__(self) -> int:
         return self._hash
+
+
+def _order(graph: NIRGraph) -> tuple[object, ...]:
+    """The names of all nodes as they follow each other, which no digest holds."""
+    return tuple((name, _order(node)) if isinstance(node, NIRGraph) else name for name, node in graph.nodes.items())

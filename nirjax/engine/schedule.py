@@ -47,10 +47,13 @@ class Schedule:
         block: time steps in a block. 1 is step by step, None (or T or more) is layer by layer over everything.
         recompute: the backward pass recomputes a block from the state at its start, instead of keeping what was
             computed inside: O(sqrt(T)) memory for blocks of about sqrt(T).
+        truncate: no gradient flows from a block into the one before it: backpropagation truncated to the steps of a
+            block. The numbers are the same, the gradients are not; with `truncate` False neither depends on the cut.
     """
 
     block: int | None = None
     recompute: bool = True
+    truncate: bool = False
 
     def __post_init__(self) -> None:
         if self.block is not None and self.block < 1:

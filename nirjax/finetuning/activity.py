@@ -7,7 +7,6 @@ there is one batch axis.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -30,12 +29,12 @@ def activity_l1(spikes: Array, target: Any = None, *, where: ArrayLike | None = 
     Returns:
         the penalty of each sample, `(*batch,)`.
     """
-    return _over_neurons(jnp.abs, spikes, where)
+    return l1_of_rates(over_time(time_folds.rate, spikes, where), batch_axes=_batch_axes(where))
 
 
 def activity_l2(spikes: Array, target: Any = None, *, where: ArrayLike | None = None) -> Array:
     r"""Mean squared rate over neurons, :math:`\frac{1}{K} \sum_k r_k^2`. Args, Returns: as `activity_l1`."""
-    return _over_neurons(jnp.square, spikes, where)
+    return l2_of_rates(over_time(time_folds.rate, spikes, where), batch_axes=_batch_axes(where))
 
 
 def activity_below(spikes: Array, target: Any = None, *, rate: float = 0.01, where: ArrayLike | None = None) -> Array:
@@ -50,7 +49,7 @@ def activity_below(spikes: Array, target: Any = None, *, rate: float = 0.01, whe
         Zenke and Vogels, `The Remarkable Robustness of Surrogate Gradient Learning
         <https://doi.org/10.1162/neco_a_01367>`_, 2021
     """
-    return _over_neurons(lambda r: jax.nn.relu(rate - r) ** 2, spikes, where)
+    return below_of_rates(over_time(time_folds.rate, spikes, where), rate=rate, batch_axes=_batch_axes(where))
 
 
 def activity_above(spikes: Array, target: Any = None, *, rate: float = 0.5, where: ArrayLike | None = None) -> Array:
@@ -61,10 +60,35 @@ def activity_above(spikes: Array, target: Any = None, *, rate: float = 0.5, wher
 
     Other Args, Returns, References: as `activity_below`.
     """
-    return _over_neurons(lambda r: jax.nn.relu(r - rate) ** 2, spikes, where)
+    return above_of_rates(over_time(time_folds.rate, spikes, where), rate=rate, batch_axes=_batch_axes(where))
 
 
-def _over_neurons(penalty: Callable[[Array], Array], spikes: Array, where: ArrayLike | None) -> Array:
-    batch_axes = 1 if where is None else jnp.ndim(where) - 1
-    rates = over_time(time_folds.rate, spikes, where)
-    return penalty(rates).mean(tuple(range(batch_axes, rates.ndim)))
+# ------------------------------------------------------------------------------------------------------- of the rates
+
+
+def l1_of_rates(rates: Array, target: Any = None, *, batch_axes: int = 1) -> Array:
+    """`activity_l1` of rates `(*batch, *shape)`."""
+    return _over_neurons(jnp.abs(rates), batch_axes)
+
+
+def l2_of_rates(rates: Array, target: Any = None, *, batch_axes: int = 1) -> Array:
+    """`activity_l2` of rates `(*batch, *shape)`."""
+    return _over_neurons(jnp.square(rates), batch_axes)
+
+
+def below_of_rates(rates: Array, target: Any = None, *, rate: float = 0.01, batch_axes: int = 1) -> Array:
+    """`activity_below` of rates `(*batch, *shape)`."""
+    return _over_neurons(jax.nn.relu(rate - rates) ** 2, batch_axes)
+
+
+def above_of_rates(rates: Array, target: Any = None, *, rate: float = 0.5, batch_axes: int = 1) -> Array:
+    """`activity_above` of rates `(*batch, *shape)`."""
+    return _over_neurons(jax.nn.relu(rates - rate) ** 2, batch_axes)
+
+
+def _over_neurons(penalties: Array, batch_axes: int) -> Array:
+    return penalties.mean(tuple(range(batch_axes, penalties.ndim)))
+
+
+def _batch_axes(where: ArrayLike | None) -> int:
+    return 1 if where is None else jnp.ndim(where) - 1

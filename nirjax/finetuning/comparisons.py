@@ -46,6 +46,14 @@ def cross_entropy(logits: Array, target: ArrayLike) -> Array:
     return cast(Array, optax_losses.softmax_cross_entropy(logits, target))
 
 
+def negative_log_likelihood(logarithms: Array, target: ArrayLike) -> Array:
+    """Minus the logarithm of the label's probability, or their mean under the target's probabilities."""
+    target = jnp.asarray(target)
+    if are_labels(target, logarithms.shape):
+        return -jnp.take_along_axis(logarithms, target[..., None], axis=-1)[..., 0]
+    return -jnp.sum(target * logarithms, axis=-1)
+
+
 def squared_error(values: Array, target: ArrayLike, *, correct: ArrayLike, incorrect: ArrayLike) -> Array:
     """Squared error, averaged over the last axis."""
     wanted = wanted_values(target, values.shape, correct, incorrect)

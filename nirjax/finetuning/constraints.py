@@ -13,7 +13,10 @@ leaves the model one starts with as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -27,6 +30,23 @@ SHORTEST = 0.01
 """The shortest time constant of an exact decay, in units of dt: what is left after a step is exp(-100)."""
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Order:
+    """Threshold above reset, at one node.
+
+    Args:
+        threshold, reset: the starting values, for what of them is not trained.
+        ordered: where the starting values are in that order.
+        resets: the dialect resets to the reset; otherwise the threshold is to be above zero.
+    """
+
+    threshold: Array
+    reset: Array
+    ordered: Array
+    resets: bool = field(metadata={"static": True})
+
+
 def projection(model: Model, params: Params) -> Callable[[Params], Params]:
     """The function that brings parameters back within their bounds.
 
@@ -35,59 +55,62 @@ def projection(model: Model, params: Params) -> Callable[[Params], Params]:
         params: the parameters that are trained, as `partition` gives them; only the names matter.
 
     Returns:
-        a pure function of such parameters.
+        a pure function of such parameters, and a pytree of the bounds, so that jit can take it as an argument.
     """
-    bounds = {
-        (node, field): (_widened(low, start, np.minimum), _widened(high, start, np.maximum))
-        for node, fields in params.items()
-        for field in fields
-        for start in [np.asarray(model.params[node][field])]
-        for low, high in [_bounds(model.program.plan.sites[node], field)]
+    low: dict[str, dict[str, Array | None]] = {}
+    high: dict[str, dict[str, Array | None]] = {}
+    for node, fields in params.items():
+        for name in fields:
+            start = np.asarray(model.params[node][name])
+            least, most = _bounds(model.program.plan.sites[node], name)
+            low.setdefault(node, {})[name] = _widened(least, start, np.minimum)
+            high.setdefault(node, {})[name] = _widened(most, start, np.maximum)
+    trained = [node for node, fields in params.items() if {"v_threshold", "v_reset"} & set(fields)]
+    orders = {node: _order(model, node) for node in trained if "v_threshold" in model.params[node]}
+    return jax.tree_util.Partial(_projected, low, high, orders)  # type: ignore[no-untyped-call]
+
+
+def _projected(low: Any, high: Any, orders: Mapping[str, Order], trained: Params) -> Params:
+    projected = {
+        node: {name: jnp.clip(value, low[node][name], high[node][name]) for name, value in fields.items()}
+        for node, fields in trained.items()
     }
-
-    def project(trained: Params) -> Params:
-        projected = {
-            node: {field: jnp.clip(value, *bounds[node, field]) for field, value in fields.items()}
-            for node, fields in trained.items()
-        }
-        for node, fields in projected.items():
-            projected[node] = _threshold_above_reset(model, node, fields)
-        return projected
-
-    return project
+    return projected | {node: _in_order(order, projected[node]) for node, order in orders.items()}
 
 
-def _bounds(site: Site, field: str) -> tuple[float | None, float | None]:
-    kind = {"tau": site.rule.decay, "tau_mem": site.rule.decay, "tau_syn": site.rule.synapse_decay}.get(field)
+def _bounds(site: Site, name: str) -> tuple[float | None, float | None]:
+    kind = {"tau": site.rule.decay, "tau_mem": site.rule.decay, "tau_syn": site.rule.synapse_decay}.get(name)
     if kind is not None:
         return (site.dt if kind == "euler" else SHORTEST * site.dt), None
-    if field == "r":
+    if name == "r":
         return float(np.finfo(np.float32).tiny), None
-    if field == "delay" and isinstance(site.node, Delay):
+    if name == "delay" and isinstance(site.node, Delay):
         return 0.0, capacity(site) * site.dt
     return None, None
 
 
-def _widened(bound: float | None, start: np.ndarray, widen: np.ufunc) -> np.ndarray | None:
-    return None if bound is None else widen(np.asarray(bound, start.dtype), start)
+def _widened(bound: float | None, start: np.ndarray, widen: np.ufunc) -> Array | None:
+    return None if bound is None else jnp.asarray(widen(np.asarray(bound, start.dtype), start))
 
 
-def _threshold_above_reset(model: Model, node: str, trained: Mapping[str, Array]) -> dict[str, Array]:
+def _order(model: Model, node: str) -> Order:
+    before = model.params[node]
+    resets = model.program.plan.sites[node].rule.reset == "v_reset" and "v_reset" in before
+    threshold = before["v_threshold"]
+    reset = before["v_reset"] if resets else jnp.zeros_like(threshold)
+    return Order(threshold, reset, jnp.asarray(threshold > reset), resets)
+
+
+def _in_order(order: Order, trained: Mapping[str, Array]) -> dict[str, Array]:
     """A trained threshold is lifted just above the reset; a reset trained alone is lowered just below the threshold."""
     fields = dict(trained)
-    before = model.params[node]
-    if "v_threshold" not in before or not {"v_threshold", "v_reset"} & set(fields):
-        return fields
-    resets = model.program.plan.sites[node].rule.reset == "v_reset" and "v_reset" in before
-    floor = before["v_reset"] if resets else jnp.zeros_like(before["v_threshold"])
-    ordered = np.asarray(before["v_threshold"]) > np.asarray(floor)
     if "v_threshold" in fields:
-        reset = fields.get("v_reset", floor) if resets else floor
+        reset = fields.get("v_reset", order.reset) if order.resets else order.reset
         threshold = fields["v_threshold"]
-        fields["v_threshold"] = jnp.where(ordered & (threshold <= reset), _next(reset, 1), threshold)
-    elif resets:
-        threshold, reset = before["v_threshold"], fields["v_reset"]
-        fields["v_reset"] = jnp.where(ordered & (reset >= threshold), _next(threshold, -1), reset)
+        fields["v_threshold"] = jnp.where(order.ordered & (threshold <= reset), _next(reset, 1), threshold)
+    elif order.resets:
+        reset = fields["v_reset"]
+        fields["v_reset"] = jnp.where(order.ordered & (reset >= order.threshold), _next(order.threshold, -1), reset)
     return fields
 
 

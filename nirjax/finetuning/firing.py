@@ -5,12 +5,14 @@ from __future__ import annotations
 import warnings
 
 import jax
-import numpy as np
+import jax.numpy as jnp
+from jax import Array
 
 from nirjax.data.batch import Batch
 from nirjax.engine.model import Model
 from nirjax.errors import NIRWarning, quoted
-from nirjax.finetuning.time_folds import over_time, rate
+from nirjax.finetuning.pieces import accumulated
+from nirjax.finetuning.time_folds import rate
 
 SAMPLES = 16
 """How many samples are looked at."""
@@ -18,16 +20,18 @@ SAMPLES = 16
 
 def firing_rates(model: Model, batch: Batch) -> dict[str, float]:
     """Spikes per neuron and time step of every spiking node, over the first samples of a batch."""
-    record = [name for name in model.variables if name.endswith(".spikes")]
-    if not record:
-        return {}
-    few = min(SAMPLES, batch.size)
-    run = model.run(jax.tree.map(lambda x: x[:, :few], batch.x), record=record)
-    where = batch.where
-    real = None if where is None else where[:, :few]
-    return {
-        name.removesuffix(".spikes"): float(np.mean(over_time(rate, trace, real))) for name, trace in run.traces.items()
-    }
+    few = slice(0, SAMPLES)
+    first = Batch(
+        jax.tree.map(lambda x: x[:, few], batch.x), length=None if batch.length is None else batch.length[few]
+    )
+    return {name: float(value) for name, value in _rates(model, first).items()}
+
+
+@jax.jit
+def _rates(model: Model, batch: Batch) -> dict[str, Array]:
+    names = [name for name in model.variables if name.endswith(".spikes")]
+    found = accumulated(model, batch, [("trace", name, rate) for name in names])
+    return {name.removesuffix(".spikes"): jnp.mean(rates) for (_, name, _), rates in found.items()}
 
 
 def warn_of_silence(rates: dict[str, float]) -> None:

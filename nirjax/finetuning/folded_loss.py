@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from nirjax.finetuning.time_folds import TimeFold, as_float, mask
+from nirjax.finetuning.time_folds import TimeFold, as_float, mask, over_time
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class FoldedLoss:
         loss = losses.folded(losses.spike_count_cross_entropy)
         carry, state = model.fold(x, loss.update, loss.init((batch, classes)))
         value = loss.finish(carry, labels)                    # what the whole loss gives, whatever the blocks
+
+    It is a loss too: `finetune` takes one's own where it takes those of `nirjax.losses`.
 
     Args:
         statistic: what is accumulated over time.
@@ -41,3 +43,7 @@ class FoldedLoss:
     def finish(self, carry: Any, target: ArrayLike) -> Array:
         """The loss of each sample, `(*batch,)`."""
         return self.compare(self.statistic.finish(carry), target)
+
+    def __call__(self, output: Array, target: ArrayLike, *, where: ArrayLike | None = None) -> Array:
+        """The loss of each sample of a whole output."""
+        return self.compare(over_time(self.statistic, output, where), target)

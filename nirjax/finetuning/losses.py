@@ -22,17 +22,27 @@ from jax.typing import ArrayLike
 
 from nirjax.errors import ArgumentError, ShapeError
 from nirjax.finetuning import time_folds
-from nirjax.finetuning.activity import activity_above, activity_below, activity_l1, activity_l2
+from nirjax.finetuning.activity import (
+    above_of_rates,
+    activity_above,
+    activity_below,
+    activity_l1,
+    activity_l2,
+    below_of_rates,
+    l1_of_rates,
+    l2_of_rates,
+)
 from nirjax.finetuning.comparisons import (
     count_error,
     cross_entropy,
     first_time_cross_entropy,
+    negative_log_likelihood,
     rate_error,
     squared_error,
     time_error,
 )
 from nirjax.finetuning.folded_loss import FoldedLoss
-from nirjax.finetuning.objectives import of_output, of_trace
+from nirjax.finetuning.objectives import of_output, of_trace, weighted_sum
 from nirjax.finetuning.time_folds import as_float, mask, over_time
 
 __all__ = [
@@ -56,6 +66,7 @@ __all__ = [
     "stepwise_cross_entropy",
     "summed_softmax_cross_entropy",
     "van_rossum_distance",
+    "weighted_sum",
 ]
 
 
@@ -157,9 +168,7 @@ def stepwise_cross_entropy(output: Array, target: ArrayLike, *, where: ArrayLike
         Deng et al, `Temporal Efficient Training of Spiking Neural Network via Gradient Re-weighting
         <https://arxiv.org/abs/2202.11946>`_, 2022
     """
-    target = jnp.asarray(target)
-    losses = cross_entropy(as_float(output), jnp.broadcast_to(target, (output.shape[0], *target.shape)))
-    return over_time(time_folds.rate, losses, where)
+    return negative_log_likelihood(over_time(time_folds.log_softmax_rate, output, where), target)
 
 
 def first_spike_time_cross_entropy(
@@ -348,19 +357,28 @@ _FOLDED: dict[Callable[..., Array], FoldedLoss] = {
     last_membrane_cross_entropy: FoldedLoss(time_folds.last, cross_entropy),
     summed_softmax_cross_entropy: FoldedLoss(time_folds.softmax_sum, cross_entropy),
     first_spike_time_cross_entropy: FoldedLoss(time_folds.first_spike, first_time_cross_entropy),
+    stepwise_cross_entropy: FoldedLoss(time_folds.log_softmax_rate, negative_log_likelihood),
     spike_count_mse: FoldedLoss(time_folds.count_and_steps, count_error),
     spike_rate_mse: FoldedLoss(time_folds.rate, rate_error),
     first_spike_time_mse: FoldedLoss(time_folds.first_spike, time_error),
+    activity_l1: FoldedLoss(time_folds.rate, l1_of_rates),
+    activity_l2: FoldedLoss(time_folds.rate, l2_of_rates),
+    activity_below: FoldedLoss(time_folds.rate, below_of_rates),
+    activity_above: FoldedLoss(time_folds.rate, above_of_rates),
 }
 
 
 def folded(loss: Callable[..., Array]) -> FoldedLoss:
-    """The pieces of a loss of this module, or of a `functools.partial` of one.
+    """The pieces of a loss or regulariser of this module, or of a `functools.partial` of one.
+
+    Those of a regulariser are for one batch axis.
 
     Raises:
-        ArgumentError: a loss that needs its target at every step (`membrane_mse`, `stepwise_cross_entropy`,
-            `van_rossum_distance`), or one of somebody else's.
+        ArgumentError: a loss that needs its target at every step (`membrane_mse`, `van_rossum_distance`), or one of
+            somebody else's.
     """
+    if isinstance(loss, FoldedLoss):
+        return loss
     keywords: dict[str, Any] = {}
     function = loss
     while isinstance(function, functools.partial) and not function.args:

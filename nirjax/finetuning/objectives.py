@@ -1,7 +1,8 @@
 """What is minimised, and what is measured: one type, `(run, batch) -> (*batch,)`.
 
 A loss on the output, `(output, target, *, where)`, becomes one by `of_output`, or by `of_trace` where it is to see a
-recorded variable. `finetune` and `evaluate` take both: what has a keyword `where` is a loss on the output.
+recorded variable; `weighted_sum` adds several up. `finetune` and `evaluate` take both kinds: what has a keyword `where`
+is a loss on the output.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class OfOutput:
                     expected=f"losses.of_output(loss, name) with one of {', '.join(output)}",
                 )  # fmt: skip
             output = output[self.name]
-        return self.loss(output, _target(batch), where=batch.where)
+        return self.loss(output, target_of(batch, self.loss), where=batch.where)
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,18 @@ class OfTrace:
                 "this trace was not recorded", found=self.name, expected=f"one of {', '.join(run.traces) or 'none'}",
                 hint="Name it in `record`",
             )  # fmt: skip
-        y = _target(batch, needed=not _is_optional(self.loss, "target"))
-        return self.loss(run.traces[self.name], y, where=batch.where)
+        return self.loss(run.traces[self.name], target_of(batch, self.loss), where=batch.where)
+
+
+@dataclass(frozen=True)
+class WeightedSum:
+    """Objectives times weights, added up; see `weighted_sum`."""
+
+    terms: tuple[tuple[Objective, float], ...]
+
+    def __call__(self, run: Run, batch: Batch) -> Array:
+        first, *others = (weight * objective(run, batch) for objective, weight in self.terms)
+        return sum(others, first)
 
 
 def of_output(loss: Loss, name: str | None = None) -> Objective:
@@ -83,6 +94,30 @@ def of_trace(loss: Loss, name: str) -> Objective:
     return OfTrace(loss, name)
 
 
+def weighted_sum(*terms: tuple[Objective | Loss, float]) -> Objective:
+    r""":math:`\sum_k w_k L_k`: a loss with its regularisers.
+
+        weighted_sum((spike_count_cross_entropy, 1.0), (of_trace(activity_l2, "lif1.spikes"), 1e-3))
+
+    A function of one's own does as well. This one can be folded over time wherever all its terms can.
+
+    Args:
+        terms: pairs of what `finetune` takes as a loss, and its weight w.
+
+    Raises:
+        ArgumentError: no terms, or one that is not a pair of a function and a number.
+    """
+    try:
+        pairs = tuple((as_objective(function, "terms"), float(weight)) for function, weight in terms)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ArgumentError):
+            raise
+        raise ArgumentError("a term is a pair", field="terms", found=terms, expected="(loss, weight), ...") from None
+    if not pairs:
+        raise ArgumentError("a sum has at least one term", field="terms", expected="(loss, weight), ...")
+    return WeightedSum(pairs)
+
+
 def as_objective(function: Any, argument: str) -> Objective:
     """What a user gave as a loss or metric: `(run, batch)`, or `(output, target, *, where)`.
 
@@ -99,6 +134,8 @@ def as_objective(function: Any, argument: str) -> Objective:
 
 def reads_labels(objective: Objective) -> bool:
     """Is it one of nirjax's own losses, to which one integer a sample is the number of a class?"""
+    if isinstance(objective, WeightedSum):
+        return any(reads_labels(term) for term, _ in objective.terms)
     function = objective.loss if isinstance(objective, OfOutput | OfTrace) else objective
     while isinstance(function, functools.partial):
         function = function.func
@@ -120,7 +157,12 @@ def _is_optional(function: Any, name: str) -> bool:
     return parameter is not None and parameter.default is not inspect.Parameter.empty
 
 
-def _target(batch: Batch, needed: bool = True) -> Any:
-    if batch.y is None and needed:
+def target_of(batch: Batch, loss: Loss) -> Any:
+    """The batch's target.
+
+    Raises:
+        DataError: there is none, and the loss has no use for None.
+    """
+    if batch.y is None and not _is_optional(loss, "target"):
         raise DataError("the data has no targets to compare with", field="y", hint="Give (x, y)")
     return batch.y

@@ -1,43 +1,92 @@
-"""The progress bar of training and evaluation."""
+"""The progress of training on stderr: a bar in a terminal, a line now and then anywhere else."""
 
 from __future__ import annotations
 
+import datetime
+import math
+import sys
+import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 
+LINE_EVERY = 60.0
+"""Seconds between two lines within a pass, where there is no terminal."""
 
-class Bar(AbstractContextManager["Bar"]):
-    """A line in the terminal: what is done, what was measured last, the time left. Shows nothing where not `shown`."""
 
-    def __init__(self, shown: bool, what: str, total: int | None) -> None:
-        self._rich: Any = None
+class Progress(AbstractContextManager["Progress"]):
+    """What is done, what was measured last, the time left. Says nothing where not `shown`."""
+
+    def __init__(self, shown: bool) -> None:
+        self._bar: Any = None
+        self._lines = False
+        self._task: Any = None
+        self._began: tuple[int, float] | None = None
+        self._said = time.monotonic()
         if shown:
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=12),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[values]}"),
-                TimeRemainingColumn(),
-            )
-            self._rich = Progress(*columns)
-            self._task = self._rich.add_task(what, total=total, values="")
+            self._bar = _bar()
+            self._lines = self._bar is None
 
     def __enter__(self) -> Self:
-        if self._rich is not None:
-            self._rich.start()
+        if self._bar is not None:
+            self._bar.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if self._rich is not None:
-            self._rich.stop()
+        if self._bar is not None:
+            self._bar.stop()
 
-    def show(self, done: int, values: Mapping[str, float], what: str | None = None) -> None:
-        """How much is done in all, and the latest values."""
-        if self._rich is not None:
-            text = " ".join(f"{name} {value:.3g}" for name, value in values.items())
-            description = {} if what is None else {"description": what}
-            self._rich.update(self._task, completed=done, values=text, **description)
+    def show(
+        self, what: str, done: int, total: int | None, values: Mapping[str, float], *, milestone: bool = False
+    ) -> None:
+        """Where the training stands.
+
+        Args:
+            what: the present pass.
+            done, total: steps so far and in all, if it is known.
+            values: what was measured last, by name.
+            milestone: worth a line of its own where there is no bar.
+        """
+        if self._bar is not None:
+            if self._task is None:
+                self._task = self._bar.add_task(what, total=total, completed=done, values="")
+            self._bar.update(self._task, description=what, completed=done, total=total, values=_text(values))
+        if not self._lines:
+            return
+        now = time.monotonic()
+        self._began = self._began or (done, now)
+        if milestone or now - self._said >= LINE_EVERY:
+            self._said = now
+            steps = f"step {done}" if total is None else f"step {done}/{total}"
+            parts = [what, steps, _text(values), self._left(done, total, now)]
+            print("  ".join(part for part in parts if part), file=sys.stderr, flush=True)
+
+    def _left(self, done: int, total: int | None, now: float) -> str:
+        start, began = self._began or (done, now)
+        if total is None or done <= start or done >= total:
+            return ""
+        seconds = (now - began) / (done - start) * (total - done)
+        return f"{datetime.timedelta(seconds=math.ceil(seconds))} left"
+
+
+def _text(values: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.3g}" for name, value in values.items())
+
+
+def _bar() -> Any:
+    """A bar of rich's on stderr; None where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if console.is_dumb_terminal or not (console.is_terminal or console.is_jupyter):
+        return None
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=12),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[values]}", markup=False),
+        TimeRemainingColumn(),
+        console=console,
+    )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
@@ -11,7 +14,7 @@ from nirjax.engine.model import Run
 from nirjax.errors import PatternError
 from nirjax.finetuning import time_folds
 from nirjax.finetuning.comparisons import are_labels
-from nirjax.finetuning.time_folds import mask, over_time
+from nirjax.finetuning.time_folds import over_time
 
 
 def decision(output: Array, *, where: ArrayLike | None = None) -> Array:
@@ -27,7 +30,12 @@ def decision(output: Array, *, where: ArrayLike | None = None) -> Array:
     Raises:
         ShapeError: the mask does not fit the output.
     """
-    return jnp.argmax(over_time(time_folds.count, output, where), axis=-1).astype(jnp.int32)
+    return decision_of_counts(over_time(time_folds.count, output, where))
+
+
+def prediction(output: Array, target: Any = None, *, where: ArrayLike | None = None) -> Array:
+    """`decision` with the arguments of a loss, so that it can be measured."""
+    return decision(output, where=where)
 
 
 def accuracy(output: Array, target: ArrayLike, *, where: ArrayLike | None = None) -> Array:
@@ -44,9 +52,19 @@ def accuracy(output: Array, target: ArrayLike, *, where: ArrayLike | None = None
     Raises:
         ShapeError: target or mask do not fit the output.
     """
+    return accuracy_of_counts(over_time(time_folds.count, output, where), target)
+
+
+def accuracy_of_counts(counts: Array, target: ArrayLike) -> Array:
+    """`accuracy` of sums over time `(*batch, classes)`."""
     target = jnp.asarray(target)
-    labels = target if are_labels(target, output.shape[1:]) else jnp.argmax(target, axis=-1)
-    return (decision(output, where=where) == labels).astype(jnp.float32)
+    labels = target if are_labels(target, counts.shape) else jnp.argmax(target, axis=-1)
+    return (decision_of_counts(counts) == labels).astype(jnp.float32)
+
+
+def decision_of_counts(counts: Array, target: Any = None) -> Array:
+    """`decision` of sums over time `(*batch, classes)`."""
+    return jnp.argmax(counts, axis=-1).astype(jnp.int32)
 
 
 def spike_rate(run: Run, batch: Batch) -> Array:
@@ -58,12 +76,10 @@ def spike_rate(run: Run, batch: Batch) -> Array:
     traces = [trace for name, trace in run.traces.items() if name.endswith(".spikes")]
     if not traces:
         raise PatternError("no spikes were recorded", field="record", hint="Add '*.spikes' to `record`")
-    where = batch.where
-    spikes: Array | float = 0.0
-    chances: Array | float = 0.0
-    for trace in traces:
-        flat = trace.reshape(*trace.shape[:2], -1)
-        real = mask(flat, where)
-        spikes = spikes + jnp.sum(flat, (0, 2), where=real, dtype=jnp.float32)
-        chances = chances + jnp.sum(jnp.broadcast_to(real, flat.shape), (0, 2), dtype=jnp.float32)
+    return rate_of_counts([over_time(time_folds.count_and_steps, trace, batch.where) for trace in traces], batch)
+
+
+def rate_of_counts(counts: Sequence[Array], batch: Batch) -> Array:
+    """`spike_rate` of each trace's counts and steps, `(2, batch, *shape)`."""
+    spikes, chances = jnp.stack([jnp.sum(part.reshape(2, batch.size, -1), -1) for part in counts]).sum(0)
     return jnp.asarray(spikes / chances)

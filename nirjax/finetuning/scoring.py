@@ -2,76 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from nirjax.data.batch import Batch
 from nirjax.data.checks import Fit
 from nirjax.data.padding import to_bucket
-from nirjax.engine.model import Model, Run
-from nirjax.errors import ArgumentError, ShapeError
-from nirjax.finetuning.objectives import Objective, OfOutput, as_objective
-from nirjax.finetuning.scores import accuracy
-
-Measure = Callable[[Run, Batch], dict[str, Array]]
-"""Names to values, each `(batch,)`."""
+from nirjax.engine.model import Model
+from nirjax.finetuning.compiling import compiled
+from nirjax.finetuning.measures import Measures, measured
 
 Transform = Callable[[Model, Array], Model]
 """`(model, key) -> model`: what stands between the parameters and the run."""
 
 Scorer = Callable[[Model, Batch, Array], dict[str, Array]]
-
-
-def measure_of(metrics: Mapping[str, Any] | None) -> Measure:
-    """All metrics in one function; None is accuracy, where the targets are labels.
-
-    Raises:
-        ArgumentError: metrics that are no dict of functions by name.
-    """
-    if metrics is None:
-        return lambda run, batch: {"accuracy": OfOutput(accuracy)(run, batch)} if has_labels(run, batch) else {}
-    if not isinstance(metrics, Mapping):
-        raise ArgumentError(
-            "metrics come as a dict", field="metrics", found=type(metrics).__name__, expected="names to functions"
-        )
-    if "loss" in metrics:
-        raise ArgumentError("this name is taken by the loss", field="metrics", found="loss")
-    functions: dict[str, Objective] = {
-        str(name): as_objective(function, f"metrics[{name!r}]") for name, function in metrics.items()
-    }
-    return lambda run, batch: {name: function(run, batch) for name, function in functions.items()}
-
-
-def has_labels(run: Run, batch: Batch) -> bool:
-    """Are the targets one integer a sample, and the output one vector a step?"""
-    y: Any = batch.y
-    return (
-        not isinstance(run.output, dict)
-        and run.output.ndim == 3
-        and y is not None
-        and y.ndim == 1
-        and bool(jnp.issubdtype(y.dtype, jnp.integer))
-    )
-
-
-def per_sample(name: str, values: Any, batch: Batch) -> Array:
-    """The values; bool and short floats as float32.
-
-    Raises:
-        ShapeError: they are not one a sample.
-    """
-    array = jnp.asarray(values)
-    if array.shape != (batch.size,):
-        raise ShapeError(
-            "one value a sample is needed", field=name, found=f"shape {array.shape}",
-            expected=f"({batch.size},)", hint="Reduce over time and neurons, not over the batch",
-        )  # fmt: skip
-    return array if array.dtype.kind == "i" else array.astype(jnp.promote_types(array.dtype, jnp.float32))
 
 
 def transformed(model: Model, transform: Sequence[Transform], key: Array) -> Model:
@@ -81,15 +29,29 @@ def transformed(model: Model, transform: Sequence[Transform], key: Array) -> Mod
     return model
 
 
-def scorer(measure: Measure, record: Sequence[str] = (), transform: Sequence[Transform] = ()) -> Scorer:
-    """The compiled function that runs a batch and measures each sample of it."""
+@dataclass(frozen=True)
+class Scoring:
+    """How a batch is scored.
 
-    @jax.jit
-    def score(model: Model, batch: Batch, key: Array) -> dict[str, Array]:
-        run = transformed(model, transform, key).run(batch.x, record=record)
-        return {name: per_sample(name, values, batch) for name, values in measure(run, batch).items()}
+    Args:
+        measures: what is measured.
+        record: patterns of traces that the measures see.
+        transform: what stands between the parameters and the run.
+    """
 
-    return score
+    measures: Measures
+    record: tuple[str, ...] = ()
+    transform: tuple[Transform, ...] = ()
+
+
+def scorer(scoring: Scoring) -> Scorer:
+    """The compiled function `(model, batch, key) -> values` that runs a batch and measures each sample of it."""
+    return compiled(_score, scoring)
+
+
+def _score(scoring: Scoring, model: Model, batch: Batch, key: Array) -> dict[str, Array]:
+    model = transformed(model, scoring.transform, key)
+    return measured(scoring.measures.functions(model, batch), model, batch, scoring.record)
 
 
 def score(

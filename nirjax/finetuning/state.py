@@ -16,7 +16,10 @@ from nirjax.engine.model import Params
 from nirjax.errors import CheckpointError
 
 _TREES = ("params", "optimizer_state", "best")
-_NUMBERS = ("step", "epoch", "batch", "count", "sums", "best_value", "best_step", "stale", "spike_rate", "evaluations")
+_NUMBERS = (
+    *("step", "epoch", "batch", "count", "sums", "skipped", "skipped_in_a_row"),
+    *("best_value", "best_step", "stale", "spike_rate", "evaluations"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,8 @@ class TrainingState:
         epoch: whole passes through the data so far.
         batch: batches of the present pass that are done.
         count, sums: samples of the present pass, and sums of loss and metrics over them.
+        skipped: steps of the present pass that were not finite, and so moved nothing.
+        skipped_in_a_row: such steps since the last that was finite.
         best_value, best_step: of `best`.
         stale: evaluations since then.
         spike_rate: at the start of the present pass, in spikes per neuron and step; None without spiking nodes.
@@ -45,6 +50,8 @@ class TrainingState:
     batch: int = 0
     count: int = 0
     sums: dict[str, float] = field(default_factory=dict)
+    skipped: int = 0
+    skipped_in_a_row: int = 0
     best_value: float | None = None
     best_step: int = 0
     stale: int = 0

@@ -94,7 +94,9 @@ rate = TimeFold(_zeros, _add, lambda carry: carry[0] / jnp.maximum(carry[1], 1))
 
 
 def _largest(carry: Array, block: Array, where: Array) -> Array:
-    return jnp.maximum(carry, jnp.max(block, 0, initial=-jnp.inf, where=where))
+    block = jnp.where(where, block, -jnp.inf)
+    here = jnp.take_along_axis(block, jnp.argmax(block, 0, keepdims=True), 0)[0].astype(carry.dtype)
+    return jnp.where((here > carry) | jnp.isnan(here), here, carry)
 
 
 maximum = TimeFold(
@@ -102,7 +104,7 @@ maximum = TimeFold(
     _largest,
     lambda carry: jnp.where(carry == -jnp.inf, 0, carry),
 )
-"""The largest value; zero over no steps."""
+"""The largest value; zero over no steps. Of equal ones the first has the gradient, wherever blocks end."""
 
 
 def _latest(carry: Array, block: Array, where: Array) -> Array:
@@ -121,6 +123,14 @@ def _add_softmax(carry: Array, block: Array, where: Array) -> Array:
 
 softmax_sum = TimeFold(lambda shape, dtype: jnp.zeros(shape, _wide(dtype)), _add_softmax, lambda carry: carry)
 """The sum over time of the softmax over the last axis."""
+
+
+def _add_log_softmax(carry: tuple[Array, Array], block: Array, where: Array) -> tuple[Array, Array]:
+    return _add(carry, jax.nn.log_softmax(block.astype(carry[0].dtype), axis=-1), where)
+
+
+log_softmax_rate = TimeFold(_zeros, _add_log_softmax, rate.finish)
+"""The mean over time of the logarithm of the softmax over the last axis; zero over no steps."""
 
 
 def _silent_steps(carry: tuple[Array, Array, Array], spikes: Array, where: Array) -> tuple[Array, Array, Array]:

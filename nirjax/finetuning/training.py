@@ -18,14 +18,14 @@ from nirjax.data.checks import Fit
 from nirjax.data.padding import to_bucket
 from nirjax.data.sources import OpenSource
 from nirjax.engine.model import Model
-from nirjax.errors import CheckpointError, NIRWarning, TrainingError
+from nirjax.errors import CheckpointError, NIRWarning
 from nirjax.finetuning.callbacks import Callback, Kind, Moment
 from nirjax.finetuning.checkpoints import Checkpoints, digest
 from nirjax.finetuning.firing import firing_rates, warn_of_silence
 from nirjax.finetuning.interruption import Interruption
 from nirjax.finetuning.monitor import Monitor
 from nirjax.finetuning.partition import Rest, combine
-from nirjax.finetuning.progress import Bar
+from nirjax.finetuning.progress import Progress
 from nirjax.finetuning.scoring import Scorer, Transform, check_fit, mean, score, transformed
 from nirjax.finetuning.state import TrainingState
 from nirjax.finetuning.update import Update, check_finite
@@ -55,19 +55,20 @@ class Training:
     batch_size: int
     patience: int | None
     seed: int
+    truncation: int | None
+    skip_nonfinite: int
     callbacks: tuple[Callback, ...]
     checkpoints: Checkpoints | None
 
-    def run(self, state: TrainingState, bar: Bar, interruption: Interruption | None) -> TrainingState:
+    def run(self, state: TrainingState, progress: Progress, interruption: Interruption | None) -> TrainingState:
         """Trains from a state until the end, or until somebody asks to stop."""
+        stop = False
         if self.valid is not None and not state.evaluations:
-            state, stop = self._evaluated(state)
-        else:
-            stop = False
+            state, stop = self._evaluated(state, progress)
         while not stop and not self._over(state):
-            state, stop, finished = self._passed(state, bar, interruption)
+            state, stop, finished = self._passed(state, progress, interruption)
             if finished:
-                state, stopped = self._evaluated(state)
+                state, stopped = self._evaluated(state, progress)
                 stop = stop or stopped
             if interruption is not None and interruption.asked is not None:
                 if not finished:
@@ -76,11 +77,13 @@ class Training:
                 stop = True
         return state
 
-    def total_steps(self) -> int | None:
+    def total_steps(self, state: TrainingState) -> int | None:
         """How many updates there will be if nothing stops them, None if nobody knows."""
         count = self.train.count
         if self.train.size is not None:
             count = math.ceil(self.train.size / min(self.batch_size, self.train.size))
+        elif count is None and state.epoch:
+            count = (state.step - state.batch) // state.epoch
         limits = [self.steps, None if self.epochs is None or count is None else self.epochs * count]
         return min((limit for limit in limits if limit is not None), default=None)
 
@@ -91,7 +94,7 @@ class Training:
             "params": digest({f"{n}.{f}": v for n, fields in model.params.items() for f, v in fields.items()}),
             "trained": sorted(f"{node}.{field}" for node, fields in start.params.items() for field in fields),
             "start": digest(start.to_arrays()),
-            "run": [model.dt, model.dialect.name, self.batch_size, self.seed, self.train.size],
+            "run": [model.dt, model.dialect.name, self.batch_size, self.seed, self.train.size, self.truncation],
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -103,14 +106,14 @@ class Training:
         )
 
     def _passed(
-        self, state: TrainingState, bar: Bar, interruption: Interruption | None
+        self, state: TrainingState, progress: Progress, interruption: Interruption | None
     ) -> tuple[TrainingState, bool, bool]:
         """The rest of a pass through the data: the state, does somebody ask to stop, is an evaluation due?"""
         saved = time.monotonic()
         for batch in self.train.batches(self.batch_size, (self.seed, state.epoch), skip=state.batch):
             check_fit(self.fit, batch)
             state = self._stepped(state, to_bucket(batch))
-            bar.show(state.step, self._latest(state), f"epoch {state.epoch + 1}")
+            progress.show(self._pass(state.epoch + 1), state.step, self.total_steps(state), self._latest(state))
             if self._told("step", state, {"loss": state.losses[-1]}) or state.step == self.steps:
                 return state, state.step != self.steps, True
             if interruption is not None and interruption.asked is not None:
@@ -128,29 +131,34 @@ class Training:
                 warn_of_silence(rates)
             state = dataclasses.replace(state, spike_rate=mean(list(rates.values())) if rates else None)
         updated = self.update(state.params, state.optimizer_state, self.rest, batch, key)
-        try:
-            loss = check_finite(updated, state.params, state.step + 1)
-        except TrainingError:
+        graded = updated.graded
+        if not graded.good and state.skipped_in_a_row >= self.skip_nonfinite:
             self._save(state)
-            raise
+            check_finite(graded, state.params, state.step + 1)
         if state.step == 0:
-            self.monitor.check(name for name in updated.sums if name != "loss")
-        state.losses.append(loss)
+            self.monitor.check(name for name in graded.sums if name != "loss")
+        state.losses.append(float(graded.loss))
+        state = dataclasses.replace(state, step=state.step + 1, batch=state.batch + 1)
+        if not graded.good:
+            return dataclasses.replace(
+                state, skipped=state.skipped + 1, skipped_in_a_row=state.skipped_in_a_row + 1
+            )  # fmt: skip
         return dataclasses.replace(
             state,
             params=updated.params,
             optimizer_state=updated.optimizer_state,
-            step=state.step + 1,
-            batch=state.batch + 1,
-            count=state.count + int(updated.count),
-            sums={name: state.sums.get(name, 0.0) + float(total) for name, total in updated.sums.items()},
+            skipped_in_a_row=0,
+            count=state.count + int(graded.count),
+            sums={name: state.sums.get(name, 0.0) + float(total) for name, total in graded.sums.items()},
         )
 
-    def _evaluated(self, state: TrainingState) -> tuple[TrainingState, bool]:
+    def _evaluated(self, state: TrainingState, progress: Progress) -> tuple[TrainingState, bool]:
         """The state with an evaluation more, saved: and does somebody ask to stop?"""
         values: dict[str, float] = {f"train_{name}": total / state.count for name, total in state.sums.items()}
         if state.spike_rate is not None:
             values["spike_rate"] = state.spike_rate
+        if self.skip_nonfinite:
+            values["skipped"] = state.skipped
         if self.valid is not None:
             key = jax.random.fold_in(jax.random.key(self.seed), _EVALUATION)
             batches = self.valid.batches(self.batch_size)
@@ -160,22 +168,34 @@ class Training:
             values |= {f"valid_{name}": mean(samples) for name, samples in measured.items()}
         _append(state.evaluations, {"step": state.step, **values})
         watched = values.get(f"{'train' if self.valid is None else 'valid'}_{self.monitor.name}", math.nan)
-        state = dataclasses.replace(state, count=0, sums={}, stale=state.stale + 1)
+        here = self._pass(state.epoch + bool(state.batch))
+        progress.show(here, state.step, self.total_steps(state), self._latest(state), milestone=True)
+        state = dataclasses.replace(state, count=0, sums={}, skipped=0, stale=state.stale + 1)
         if self.monitor.better(watched, state.best_value):
             state = dataclasses.replace(state, best=state.params, best_value=watched, best_step=state.step, stale=0)
         self._save(state)
         return state, self._told("evaluation", state, values)
 
     def _latest(self, state: TrainingState) -> dict[str, float]:
-        """What the progress bar shows: loss, the monitored metric, here and on the validation data, and spikes."""
-        name = self.monitor.name if self.monitor.name in state.sums else "loss"
-        values = {"loss": state.losses[-1], name: state.sums[name] / state.count}
-        held_out = state.evaluations.get(f"valid_{name}", [])
-        if held_out:
-            values["valid"] = held_out[-1]
+        """What is shown on the way: means over this pass, the latest on the validation data, rate of spikes."""
+        metrics = [name for name in (self.monitor.name, *state.sums) if name != "loss" and name in state.sums]
+        shown = ["loss", *metrics[:1]]
+        values = {name: state.sums[name] / state.count for name in shown if name in state.sums}
+        for name in shown:
+            held_out = state.evaluations.get(f"valid_{name}", [])
+            if held_out:
+                values[f"valid {name}"] = held_out[-1]
         if state.spike_rate is not None:
             values["rate"] = state.spike_rate
+        if state.skipped:
+            values["skipped"] = state.skipped
         return values
+
+    def _pass(self, number: int) -> str:
+        """Which pass through the data this is, in words."""
+        if not number:
+            return "before training"
+        return f"epoch {number}" if self.epochs is None else f"epoch {number}/{self.epochs}"
 
     def _told(self, kind: Kind, state: TrainingState, values: Mapping[str, float]) -> bool:
         moment = Moment(kind, state.step, state.epoch, values, state.params, self.rest)

@@ -1,9 +1,12 @@
-"""One step of training: loss, gradient, update, projection. Compiled once a shape."""
+"""One step of training: loss, gradient, update, projection.
+
+The gradient and the update are compiled apart, so that another learning rate compiles no gradient anew.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,19 +17,34 @@ from jax import Array
 
 from nirjax.data.batch import Batch
 from nirjax.engine.model import Params
+from nirjax.engine.schedule import Schedule
 from nirjax.errors import TrainingError
-from nirjax.finetuning.objectives import Objective
+from nirjax.finetuning.compiling import compiled
+from nirjax.finetuning.measures import measured
 from nirjax.finetuning.partition import Rest, combine
-from nirjax.finetuning.scoring import Measure, Transform, per_sample, transformed
+from nirjax.finetuning.scoring import Scoring, transformed
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How a gradient is computed.
+
+    Args:
+        scoring: how a batch is scored; among its measures is "loss".
+        truncation: time steps through which a gradient flows back at most; None is all.
+    """
+
+    scoring: Scoring
+    truncation: int | None = None
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class Updated:
-    """What a step gives.
+class Graded:
+    """What a batch says of the parameters.
 
     Args:
-        params, optimizer_state: after the step; as before it where the step was not finite.
+        gradient: of the loss, by the trained parameters.
         loss: mean over the samples that are no filling.
         sums: the loss and each metric, summed over those samples.
         count: how many those are.
@@ -34,8 +52,7 @@ class Updated:
         good: the loss and all gradients are finite.
     """
 
-    params: Params
-    optimizer_state: Any
+    gradient: Params
     loss: Array
     sums: dict[str, Array]
     count: Array
@@ -43,53 +60,77 @@ class Updated:
     good: Array
 
 
+@dataclass(frozen=True, eq=False)
+class Updated:
+    """What a step gives: the parameters and the optimizer's state after it, as before where it was not finite."""
+
+    params: Params
+    optimizer_state: Any
+    graded: Graded
+
+
 Update = Callable[[Params, Any, Rest, Batch, Array], Updated]
 
 
 def update_function(
-    optimizer: optax.GradientTransformation,
-    loss: Objective,
-    measure: Measure,
-    project: Callable[[Params], Params],
-    record: Sequence[str],
-    transform: Sequence[Transform],
+    descent: Descent, optimizer: optax.GradientTransformation, project: Callable[[Params], Params]
 ) -> Update:
-    """The compiled step: `(params, optimizer_state, rest, batch, key) -> Updated`."""
-    extended = optax.with_extra_args_support(optimizer)
+    """The step: `(params, optimizer_state, rest, batch, key) -> Updated`. `project` is a pytree."""
+    grade = compiled(_graded, descent)
+    move = compiled(_moved, optax.with_extra_args_support(optimizer))
 
-    def objective(params: Params, rest: Rest, batch: Batch, key: Array) -> tuple[Array, dict[str, Array]]:
-        run = transformed(combine(params, rest), transform, key).run(batch.x, record=record)
-        losses = per_sample("loss", loss(run, batch), batch)
-        measured = {name: per_sample(name, values, batch) for name, values in measure(run, batch).items()}
-        sums = {name: jnp.sum(values, where=batch.valid) for name, values in {"loss": losses, **measured}.items()}
-        return batch.mean(losses), sums
-
-    @jax.jit
     def update(params: Params, optimizer_state: Any, rest: Rest, batch: Batch, key: Array) -> Updated:
-        (value, sums), gradients = jax.value_and_grad(objective, has_aux=True)(params, rest, batch, key)
-        finite = jax.tree.map(lambda gradient: jnp.isfinite(gradient).all(), gradients)
-
-        def moved() -> tuple[Params, Any]:
-            updates, state = extended.update(gradients, optimizer_state, params, value=value)
-            return project(optax.apply_updates(params, updates)), state
-
-        good = jnp.isfinite(value) & jnp.stack(jax.tree.leaves(finite)).all()
-        new_params, state = jax.lax.cond(good, moved, lambda: (params, optimizer_state))
-        return Updated(new_params, state, value, sums, jnp.sum(batch.valid), finite, good)
+        graded = grade(params, rest, batch, key)
+        params, state = move(project, params, optimizer_state, graded.gradient, graded.loss, graded.good)
+        return Updated(params, state, graded)
 
     return update
 
 
-def check_finite(updated: Updated, params: Params, step: int) -> float:
-    """The loss of the step.
+def _graded(descent: Descent, params: Params, rest: Rest, batch: Batch, key: Array) -> Graded:
+    scoring = descent.scoring
+
+    def objective(params: Params) -> tuple[Array, dict[str, Array]]:
+        model = transformed(combine(params, rest), scoring.transform, key)
+        if descent.truncation is not None:
+            model = model.replace(schedule=Schedule(descent.truncation, truncate=True))
+        values = measured(scoring.measures.functions(model, batch), model, batch, scoring.record, graded="loss")
+        sums = {name: jnp.sum(found, where=batch.valid) for name, found in values.items()}
+        return batch.mean(values["loss"]), sums
+
+    (value, sums), gradient = jax.value_and_grad(objective, has_aux=True)(params)
+    finite = jax.tree.map(lambda leaf: jnp.isfinite(leaf).all(), gradient)
+    good = jnp.isfinite(value) & jnp.stack(jax.tree.leaves(finite)).all()
+    return Graded(gradient, value, sums, jnp.sum(batch.valid), finite, good)
+
+
+def _moved(
+    optimizer: optax.GradientTransformationExtraArgs,
+    project: Callable[[Params], Params],
+    params: Params,
+    state: Any,
+    gradient: Params,
+    value: Array,
+    good: Array,
+) -> tuple[Params, Any]:
+    def moved() -> tuple[Params, Any]:
+        updates, after = optimizer.update(gradient, state, params, value=value)
+        return project(optax.apply_updates(params, updates)), after
+
+    new: tuple[Params, Any] = jax.lax.cond(good, moved, lambda: (params, state))
+    return new
+
+
+def check_finite(graded: Graded, params: Params, step: int) -> None:
+    """Nothing, if the loss and all gradients are finite.
 
     Raises:
         TrainingError: the loss or a gradient is not finite; it names the step and the first such parameter.
     """
-    loss = float(updated.loss)
-    if updated.good:
-        return loss
-    gradients = [name for name, finite in _named(updated.finite) if not finite]
+    if graded.good:
+        return
+    loss = float(graded.loss)
+    gradients = [name for name, finite in _named(graded.finite) if not finite]
     broken = [name for name, value in _named(params) if not jnp.isfinite(value).all()]
     node, field = [*broken, *gradients][0] if broken or gradients else (None, None)
     raise TrainingError(

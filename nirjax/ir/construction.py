@@ -120,14 +120,19 @@ def unbuild(node: NIRNode, types: Mapping[str, type[NIRNode]], path: str = "") -
     cls = type(node)
     if types.get(cls.__name__) is not cls:
         raise GraphError("a node type that NIR does not have", node=path, field="type", found=cls.__name__)
-    fields = {}
-    for stored, name in stored_names(cls).items():
+    return RawNode(cls.__name__, plain_fields(node), metadata)
+
+
+def plain_fields(node: NIRNode) -> dict[str, Any]:
+    """The fields of a node that is no graph, by the names that they have in a file."""
+    fields: dict[str, Any] = {}
+    for stored, name in stored_names(type(node)).items():
         value = getattr(node, name)
         if isinstance(value, FrozenDict):
-            value = value[spec_of(cls, name).port]
+            value = value[spec_of(type(node), name).port]
         if value is not None:
             fields[stored] = value
-    return RawNode(cls.__name__, fields, metadata)
+    return fields
 
 
 def check_names(graph: NIRGraph, path: str) -> None:
@@ -157,11 +162,12 @@ def _plain_mapping(mapping: Mapping[str, Any], path: str) -> dict[str, Any]:
         here = f"{path}.{name}"
         if name in ("", ".") or "/" in name or "\0" in name or not _is_unicode(name):
             raise ParameterError("HDF5 cannot hold such a name", field=here, found=quoted(name))
-        result[name] = _plain_mapping(value, here) if isinstance(value, Mapping) else _plain(value, here)
+        result[name] = _plain_mapping(value, here) if isinstance(value, Mapping) else plain_value(value, here)
     return result
 
 
-def _plain(value: Any, path: str) -> Any:
+def plain_value(value: Any, path: str) -> Any:
+    """A value of metadata as it is kept in a file: a string, or an array; raises ParameterError for anything else."""
     if isinstance(value, str | bytes):
         return _word(value, path).decode()
     array = np.asarray(value)

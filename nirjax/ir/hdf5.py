@@ -11,12 +11,13 @@ from typing import Any
 from nirjax.errors import ArgumentError, FileError, NIRError, NIRWarning, RepairWarning, quoted
 from nirjax.ir.checking import check_graph, notices_of
 from nirjax.ir.construction import build, check_version, known_types, stored_names
+from nirjax.ir.digest import digest_of
 from nirjax.ir.graph import NIRGraph
 from nirjax.ir.inline import FlatGraph
 from nirjax.ir.limits import Limits
 from nirjax.ir.nodes import NIRNode
 from nirjax.ir.process import read_apart
-from nirjax.ir.raw import Notice, RawFile, RawNode, digest_of
+from nirjax.ir.raw import Notice, RawFile, RawNode
 from nirjax.ir.reference import as_graph
 from nirjax.ir.repairing import mend_content, mend_shapes
 from nirjax.ir.rewiring import rewired

@@ -12,9 +12,10 @@ import numpy as np
 from nirjax.errors import ArgumentError, FileError, GraphError
 from nirjax.ir.checking import check_graph
 from nirjax.ir.construction import FORMAT, known_types, unbuild
+from nirjax.ir.digest import digest_of
 from nirjax.ir.graph import NIRGraph
 from nirjax.ir.nodes import NODE_TYPES, NIRNode
-from nirjax.ir.raw import RawNode, digest_of
+from nirjax.ir.raw import RawNode
 from nirjax.ir.reading import DIGEST
 
 LEAST_COMPRESSED = 1024

@@ -26,6 +26,12 @@ def test_the_same_content_under_the_same_choices_is_the_same_program() -> None:
     assert hash(one) == hash(other)
 
 
+def test_the_order_of_the_nodes_is_part_of_a_program() -> None:
+    made = build()
+    turned = dataclasses.replace(made, nodes=dict(reversed(made.nodes.items())))
+    assert nirjax.from_nir(made, dt=1).program != nirjax.from_nir(turned, dt=1).program
+
+
 @pytest.mark.parametrize(
     "other",
     [{"seed": 1}, {"metadata": {"author": "x"}}, {"bias_type": np.float64}],

@@ -269,6 +269,52 @@ def test_a_gradient_that_is_not_finite_names_its_parameter() -> None:
     assert (caught.value.node, caught.value.field) == ("fc2", "weight")
 
 
+def sometimes(*bad: int) -> dict[str, Any]:
+    """Three batches a pass; the loss of the `bad` ones, counted from 0, is not finite."""
+
+    def breaks(run: nirjax.Run, batch: Batch) -> Any:
+        labels = jnp.maximum(batch.y, 0)
+        return losses.spike_count_cross_entropy(run.output, labels, where=batch.where) / (batch.y.min() >= 0)
+
+    x, y = data()
+    labels = [np.where(k in bad, -1, y[4 * k : 4 * k + 4]).astype(np.int32) for k in range(3)]
+    batches = [Batch(np.swapaxes(x[4 * k : 4 * k + 4], 0, 1), labels[k]) for k in range(3)]
+    return {"train": batches, "loss": breaks, "metrics": {}, "optimizer": optax.adam(0.05)}
+
+
+def test_steps_that_are_not_finite_are_skipped_where_asked() -> None:
+    result = tuned(**sometimes(1), epochs=2, skip_nonfinite=1)
+    np.testing.assert_array_equal(result.history["skipped"], [1, 1])
+    np.testing.assert_array_equal(np.isfinite(result.history["loss"]), [True, False, True] * 2)
+    assert np.isfinite(result.history["train_loss"]).all()
+    given = sometimes()
+    without = tuned(**{**given, "train": [given["train"][0], given["train"][2]]}, epochs=2)
+    equal(result.model, without.model)
+    assert "skipped" not in without.history
+
+
+def test_only_so_many_steps_in_a_row_are_skipped() -> None:
+    assert tuned(**sometimes(1, 2), epochs=1, skip_nonfinite=2).history["skipped"].tolist() == [2]
+    with pytest.raises(TrainingError, match="step 3"):
+        tuned(**sometimes(1, 2), epochs=1, skip_nonfinite=1)
+    with pytest.raises(TrainingError, match="step 4"):
+        tuned(**sometimes(0, 1, 2), epochs=3, skip_nonfinite=3)
+    with pytest.raises(ArgumentError, match="skip_nonfinite"):
+        tuned(skip_nonfinite=-1)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_order_within_a_batch_changes_no_gradient(seed: int) -> None:
+    x, y = data(6)
+    recordings = [(x[k][: 3 + k], y[k]) for k in range(6)]
+    order = np.random.default_rng(seed).permutation(6)
+    one, other = (
+        tuned([recordings[k] for k in places], batch_size=6, steps=1, optimizer=optax.sgd(0.1))
+        for places in (range(6), order)
+    )
+    close(one.model, other.model)
+
+
 def test_silence_in_the_first_batch_is_warned_of() -> None:
     quiet = model(lif(2, v_threshold=1e6))
     with pytest.warns(NIRWarning, match="lif2"):
@@ -324,12 +370,3 @@ def test_a_graph_without_weights_has_nothing_to_train() -> None:
         tuned(whole=whole)
     with pytest.raises(ArgumentError, match="model"):
         tuned(whole="model.nir")
-
-
-def test_the_progress_bar_shows_what_happens(capsys: pytest.CaptureFixture[str]) -> None:
-    tuned(valid=data(5, 1), progress=True)
-    shown = capsys.readouterr().out
-    assert "loss" in shown
-    assert "epoch 2" in shown
-    tuned()
-    assert capsys.readouterr().out == ""

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nirjax.errors import ArgumentError, DataError, ShapeError
-from nirjax.finetuning import losses
+from nirjax.finetuning import losses, time_folds
 from nirjax.finetuning.scores import accuracy, decision
 
 T, B, K = 6, 4, 3
@@ -261,3 +261,18 @@ def test_decisions_and_accuracy() -> None:
     np.testing.assert_array_equal(decision(z, where=where), [1, 0, 0])
     np.testing.assert_array_equal(accuracy(z, np.array([1, 2, 0]), where=where), [1, 0, 1])
     np.testing.assert_array_equal(accuracy(z, np.eye(3)[[1, 2, 2]]), [1, 0, 1])
+
+
+@pytest.mark.parametrize("block", [1, 2, 5])
+def test_of_equal_membranes_the_first_has_the_gradient(block: int) -> None:
+    trace = jnp.array([1.0, 3.0, 3.0, 2.0, 3.0])[:, None, None]
+    loss = losses.FoldedLoss(time_folds.maximum, lambda largest, target: largest[..., 0])
+
+    def folded(trace: Any) -> Any:
+        carry = loss.init((1, 1))
+        for start in range(0, 5, block):
+            carry = loss.update(carry, trace[start : start + block])
+        return loss.finish(carry, 0)[0]
+
+    np.testing.assert_array_equal(jax.grad(folded)(trace)[:, 0, 0], [0, 1, 0, 0, 0])
+    assert np.isnan(folded(trace.at[1].set(jnp.nan)))
