@@ -27,7 +27,7 @@ _NAMES = {
     "from_nir": "nirjax.engine.model",
     "Model": "nirjax.engine.model",
     "Run": "nirjax.engine.model",
-    "to_nir": "nirjax.engine.exporting",
+    "to_nir": "nirjax.exporting",
     "Schedule": "nirjax.engine.schedule",
     "first_nonfinite": "nirjax.nonfinite",
     "compare": "nirjax.comparison",
@@ -96,7 +96,6 @@ if TYPE_CHECKING:
     from nirjax.comparison import compare as compare
     from nirjax.dialects import Dialect as Dialect
     from nirjax.dialects import Discretisation as Discretisation
-    from nirjax.engine.exporting import to_nir as to_nir
     from nirjax.engine.model import Model as Model
     from nirjax.engine.model import Run as Run
     from nirjax.engine.model import from_nir as from_nir
@@ -119,6 +118,7 @@ if TYPE_CHECKING:
     from nirjax.errors import UnsupportedByTarget as UnsupportedByTarget
     from nirjax.evaluation import Evaluation as Evaluation
     from nirjax.evaluation import evaluate as evaluate
+    from nirjax.exporting import to_nir as to_nir
     from nirjax.finetuning import losses as losses
     from nirjax.finetuning import targets as targets
     from nirjax.finetuning.loop import FinetuneResult as FinetuneResult

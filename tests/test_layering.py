@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "nirjax"
 ROOMS = (
     *("assets", "errors", "ir", "surrogate", "dialects", "primitives", "kernels", "engine"),
-    *("nonfinite", "data", "finetuning", "evaluation", "comparison", "metrics", "plot", "nnx", "cli"),
+    *("nonfinite", "exporting", "data", "finetuning", "evaluation", "comparison", "metrics", "plot", "nnx", "cli"),
 )
 FILES = sorted(PACKAGE.rglob("*.py"))
 WITHOUT_JAX = ("errors", "ir")

@@ -55,8 +55,8 @@ def execute(args: argparse.Namespace) -> int:
     for text in others:
         complain(f"warning: {text}", style="yellow")
     if quantization is not None:
-        from nirjax.engine.exporting import to_nir
         from nirjax.engine.model import from_nir
+        from nirjax.exporting import to_nir
 
         graph = to_nir(stored(from_nir(graph, dt=args.dt, dialect=default_dialect(args)), quantization))
     write(args.out, graph, compression=None if args.compression == "none" else args.compression)

@@ -253,8 +253,8 @@ def training_part(
 
 def writing_part(report: Report, folder: Path, model: Model, tuned: Model, data: Task) -> None:
     """Write the tuned graph, read it back, compare spikes and content."""
-    from nirjax.engine.exporting import to_nir
     from nirjax.engine.model import from_nir
+    from nirjax.exporting import to_nir
     from nirjax.finetuning.partition import WEIGHTS_AND_BIASES, chosen_names
     from nirjax.ir.diff import diff
     from nirjax.ir.hdf5 import read, write

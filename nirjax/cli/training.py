@@ -96,7 +96,7 @@ def execute(args: argparse.Namespace) -> int:
     model, quantization = model_of(args, surrogate=args.surrogate), quantization_of(args)
     import optax
 
-    from nirjax.engine.exporting import to_nir
+    from nirjax.exporting import to_nir
     from nirjax.finetuning import losses
     from nirjax.finetuning.loop import finetune
     from nirjax.ir.hdf5 import write

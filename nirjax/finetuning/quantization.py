@@ -23,10 +23,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nirjax.engine.exporting import to_nir
 from nirjax.engine.model import Grids, Model, Params
 from nirjax.engine.records import matching
 from nirjax.errors import ArgumentError, PatternError, UnsupportedByTarget
+from nirjax.exporting import to_nir
 from nirjax.finetuning.layers import Layer, gain, layers_of
 from nirjax.finetuning.targets import SCALES, Target, target_of
 from nirjax.ir.grids import Format, Grid, grids_of, signed

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from engine.graphs import affine, conv2d, filled, graph, lif, linear, ports, spikes
 
 import nirjax
-from engine.graphs import affine, conv2d, filled, graph, lif, linear, ports, spikes
 from nirjax.errors import NIRWarning, ParameterError
 from nirjax.ir import nodes as ir
 from nirjax.ir.digest import content_digest
