@@ -69,24 +69,21 @@ class Chunked:
         chunk = tuple(int(n) for n in plist.get_chunk())
         return Chunked(dataset, shape, dtype, fill, chunk, filter_codes(plist), stored, where)
 
-    def rows(self, start: int, count: int) -> np.ndarray:
-        """Some rows of the first axis, from the start of a chunk on.
+    def read_into(self, array: np.ndarray) -> None:
+        """Put the values into an array of this shape.
 
         Raises:
             FileError: a chunk that is damaged, or has not the size that it should have.
         """
-        array = np.empty((count, *self.shape[1:]), self.dtype)
         side_by_side = math.prod(-(-n // c) for n, c in zip(self.shape[1:], self.chunk[1:], strict=True))
-        for first in range(start, start + count, self.chunk[0]):
+        for first in range(0, self.shape[0], self.chunk[0]):
             offsets = self.stored.get(first, ())
             if len(offsets) < side_by_side:
-                array[first - start : first - start + self.chunk[0]] = self.fill
+                array[first : first + self.chunk[0]] = self.fill
             for offset in offsets:
                 ends = [min(o + c, n) for o, c, n in zip(offset, self.chunk, self.shape, strict=True)]
-                inner = tuple(slice(o, end) for o, end in zip(offset[1:], ends[1:], strict=True))
-                target = array[(slice(first - start, ends[0] - start), *inner)]
+                target = array[tuple(slice(o, end) for o, end in zip(offset, ends, strict=True))]
                 target[...] = self._chunk(offset)[tuple(slice(0, n) for n in target.shape)]
-        return array
 
     def _chunk(self, offset: Offset) -> np.ndarray:
         nbytes = math.prod(self.chunk) * self.dtype.itemsize
@@ -107,7 +104,9 @@ class Chunked:
 
 def stored_bytes(dataset: Any, shape: tuple[int, ...], width: int, where: Where) -> np.ndarray:
     """The elements of a whole dataset as raw bytes, `width` each; zeros where none are stored."""
-    return Chunked.of(dataset, shape, np.dtype(f"V{width}"), where).rows(0, shape[0])
+    array = np.empty(shape, np.dtype(f"V{width}"))
+    Chunked.of(dataset, shape, array.dtype, where).read_into(array)
+    return array
 
 
 def _inflated(data: bytes, nbytes: int, where: Where) -> bytes:
