@@ -18,7 +18,7 @@ import numpy as np
 from h5py import File, h5, h5d, h5f, h5g, h5l, h5o, h5p, h5s
 
 from nirjax.errors import FileError, GraphError, ParameterError, quoted
-from nirjax.ir.chunks import Chunked, is_ours
+from nirjax.ir.chunks import Chunked, check_sizes, is_ours
 from nirjax.ir.heap import REFERENCE, references, words
 from nirjax.ir.limits import BYTES_PER_WORD, Limits
 from nirjax.ir.link_names import hidden_name
@@ -234,6 +234,7 @@ class Gate:
             if is_ours(dataset.get_create_plist()):
                 Chunked.of(dataset, slot.shape, array.dtype, slot.where).read_into(array)
             else:
+                check_sizes(dataset, array.dtype, slot.where)
                 dataset.read(h5s.ALL, h5s.ALL, array, _in_memory(dataset, slot))
 
     def _words(self, slot: Slot) -> np.ndarray:
