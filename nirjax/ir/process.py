@@ -254,8 +254,7 @@ def _ended(worker: subprocess.Popen[bytes]) -> FileError:
         return FileError(
             "reading it takes too long, or too much memory",
             found=f"a process stopped by signal {-code}",
-            expected="a sound file",
-            hint=_TRUST,
+            expected="a sound file, which takes a small part of that",
         )
     if code < 0:
         return FileError("reading it crashes HDF5", found=f"signal {-code}", expected="a sound file")

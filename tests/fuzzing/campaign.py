@@ -10,7 +10,7 @@ import re
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ def _without_numbers(text: str) -> str:
 
 
 def run(
-    seeds: list[Seed],
+    seeds: Sequence[Seed],
     state: State,
     folder: Path,
     *,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,7 @@ class Mutant:
     in_process: bool
 
 
-def mutant(seeds: list[Seed], campaign: int, number: int) -> Mutant:
+def mutant(seeds: Sequence[Seed], campaign: int, number: int) -> Mutant:
     """The mutant of that number."""
     rng = np.random.default_rng([campaign, number])
     seed, other = (seeds[rng.integers(len(seeds))] for _ in range(2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from dataclasses import dataclass
 from itertools import pairwise
@@ -30,7 +31,8 @@ class Seed:
     data: bytes
 
 
-def seeds(more: Path | None = None) -> list[Seed]:
+@functools.cache
+def seeds(more: Path | None = None) -> tuple[Seed, ...]:
     """All of them: files that frameworks wrote, graphs made here, each of these stored anew in other ways.
 
     Args:
@@ -46,7 +48,7 @@ def seeds(more: Path | None = None) -> list[Seed]:
         for name, graph in graphs().items()
         for version in VERSIONS
     ]
-    return real + [seed for seed in made + again if len(seed.data) <= LARGEST]
+    return (*real, *(seed for seed in made + again if len(seed.data) <= LARGEST))
 
 
 def graphs() -> dict[str, NIRGraph]:

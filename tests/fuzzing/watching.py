@@ -16,6 +16,8 @@ from fuzzing.content import OUTSIDE, VICTIMS
 PATIENCE = 20.0
 """Seconds after which a reader that has not answered is stopped."""
 
+COMMAND = ("-m", "fuzzing.reader")
+
 _OPENED = 0x20
 
 
@@ -65,7 +67,7 @@ class Reader:
         if self._process is None:
             root = Path(__file__).parents[2]
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "fuzzing.reader"],
+                [sys.executable, *COMMAND],
                 cwd=self._folder,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (root, root / "tests")))},
                 stdin=subprocess.PIPE,
