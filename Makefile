@@ -7,7 +7,11 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: demo test test-long check format bench clean
+# what `make fuzz` draws its mutants by, and for how long; a campaign goes on where it was
+FUZZ_SEED ?= 0
+FUZZ_SECONDS ?= 60
+
+.PHONY: demo test test-long check format fuzz bench clean
 
 demo: $(READY)
 	$(BIN)/nirjax demo
@@ -26,6 +30,9 @@ check: $(READY)
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+fuzz: $(READY)
+	cd tests && $(abspath $(BIN))/python -m fuzzing --seed $(FUZZ_SEED) --seconds $(FUZZ_SECONDS) --state ../.fuzz-$(FUZZ_SEED).json
 
 # makes environments of its own for the peers; see benchmarks/run.py --help
 bench: $(READY)

@@ -91,7 +91,7 @@ class NIRError(Exception):
 
 
 def _words(value: Any) -> str:
-    return value if isinstance(value, str) else quoted(value)
+    return value if isinstance(value, str) and value.isprintable() else quoted(value)
 
 
 def _rebuild(kind: type[NIRError], message: str, attributes: dict[str, Any]) -> NIRError:

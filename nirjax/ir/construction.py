@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,9 +34,14 @@ def known_types(node_types: Iterable[type[NIRNode]] = ()) -> dict[str, type[NIRN
     return types
 
 
-def stored_names(cls: type[NIRNode]) -> dict[str, str]:
+def stored_names(cls: type[NIRNode]) -> Mapping[str, str]:
     """The names of a node type's fields in a file, to those in Python."""
-    return {spec_of(cls, name).stored or name: name for name in cls.field_names()}
+    return _stored_names(cls)  # type: ignore[arg-type]
+
+
+@functools.cache
+def _stored_names(cls: type[NIRNode]) -> Mapping[str, str]:
+    return MappingProxyType({spec_of(cls, name).stored or name: name for name in cls.field_names()})
 
 
 def check_version(file: RawFile) -> str | None:
@@ -93,13 +100,13 @@ def _built_nodes(
 
 def _build_leaf(node: RawNode, types: Mapping[str, type[NIRNode]]) -> NIRNode:
     cls = types[node.type]
-    given = {name: node.fields[stored] for stored, name in stored_names(cls).items() if stored in node.fields}
-    missing = {
-        name: REQUIRED
-        for stored, name in stored_names(cls).items()
-        if stored not in node.fields and spec_of(cls, name).default is REQUIRED
-    }
-    return cls(**given, **missing, metadata=node.metadata)
+    given: dict[str, Any] = {}
+    for stored, name in stored_names(cls).items():
+        if stored in node.fields:
+            given[name] = node.fields[stored]
+        elif spec_of(cls, name).default is REQUIRED:
+            given[name] = REQUIRED
+    return cls(**given, metadata=node.metadata)
 
 
 def unbuild(node: NIRNode, types: Mapping[str, type[NIRNode]], path: str = "") -> RawNode:

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from nirjax.errors import ParameterError
+from nirjax.ir.shared import FinishedMemory
 
 MOST_AXES = 32
 _SMALL = np.finfo(np.float32).tiny
@@ -55,7 +56,9 @@ def freeze(array: np.ndarray) -> np.ndarray:
     holder: Any = array
     while isinstance(holder, np.ndarray) and not holder.flags.writeable:
         holder = holder.base
-    if holder is not None and not isinstance(holder, bytes):
+    if isinstance(holder, memoryview):
+        holder = holder.obj
+    if holder is not None and not isinstance(holder, bytes | FinishedMemory):
         array = array.copy()
         array.flags.writeable = False
     return array
@@ -209,7 +212,7 @@ def _array(value: Any, name: str, *, words: bool = False) -> np.ndarray:
 
 def _refuse_where(bad: np.ndarray, array: np.ndarray, name: str, expected: str) -> None:
     """Raise ParameterError with the first offender and its index, if there is one."""
-    if np.any(bad):
+    if bad.any():
         at = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))
         where = f" at index {list(at)}" if at else ""
         raise ParameterError("bad value", field=name, found=f"{array[at]}{where}", expected=expected)

@@ -10,7 +10,6 @@ Source: the HDF5 file format specification, version 3.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from os.path import commonprefix
 from typing import Any
@@ -19,7 +18,7 @@ import numpy as np
 from h5py import File, h5, h5d, h5f, h5g, h5l, h5o, h5p, h5s
 
 from nirjax.errors import FileError, GraphError, ParameterError, quoted
-from nirjax.ir.chunks import Chunked, is_ours
+from nirjax.ir.chunks import Chunked, check_sizes, is_ours
 from nirjax.ir.heap import REFERENCE, references, words
 from nirjax.ir.limits import BYTES_PER_WORD, Limits
 from nirjax.ir.link_names import hidden_name
@@ -53,13 +52,14 @@ class Gate:
 
     # ------------------------------------------------------------------------------------------------- groups
 
-    def links(self, group: Any, where: Where, *, of_nodes: bool = False) -> dict[str, int]:
-        """Names in a group to the addresses of what they lead to, in creation order where the file keeps one.
+    def links(self, group: Any, where: Where, *, of_nodes: bool = False, ordered: bool = True) -> dict[str, int]:
+        """Names in a group to the addresses of what they lead to.
 
         Args:
             group: the open group.
             where: the node whose group this is, with a field where it lies below one.
             of_nodes: the names are nodes of the graph `where`.
+            ordered: in creation order where the file keeps one; otherwise by name.
 
         Raises:
             FileError: a link that is not a hard link (it might lead out of the file).
@@ -67,7 +67,7 @@ class Gate:
         """
         found: list[tuple[bytes, int, int]] = []
         with hdf5(where):
-            ordered = group.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED
+            ordered = ordered and group.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED
             order = h5.INDEX_CRT_ORDER if ordered else h5.INDEX_NAME
             group.links.iterate(lambda name, info: found.append((name, info.type, info.u)), info=True, idx_type=order)
             hidden = self._hidden_name(group) if of_nodes else None
@@ -145,7 +145,7 @@ class Gate:
         if address in self.seen:
             slot = self.seen[address]
             self.count(slot.nbytes, where)
-            return Slot(slot.path, where, slot.dtype, slot.shape, slot.nbytes, slot.chunk_rows, slot.offset)
+            return Slot(slot.path, where, slot.dtype, slot.shape, slot.nbytes)
         found = self.open(group, name, where)
         if not isinstance(found, h5d.DatasetID):
             raise ParameterError(
@@ -158,13 +158,11 @@ class Gate:
             dtype = element_of(found, where, metadata)
             nbytes = math.prod(shape) * (BYTES_PER_WORD if dtype is None else dtype.itemsize)
             self.count(nbytes, where)
-            chunk_rows = self._check_chunks(plist, shape, dtype, where)
+            self._check_chunks(plist, shape, dtype, where)
             if dtype is None and nbytes:
                 nbytes = int(references(self.file, found, shape, where)["length"].sum(dtype=np.uint64))
                 self.count(nbytes, where)
-            plain = plist.get_layout() == h5d.CONTIGUOUS and dtype is not None
-            offset = found.get_offset() if plain else None
-        slot = Slot(path, where, dtype, shape, nbytes, chunk_rows, offset)
+        slot = Slot(path, where, dtype, shape, nbytes)
         self.seen[address] = slot
         return slot
 
@@ -197,10 +195,10 @@ class Gate:
                 hint="If the file is meant to be so large, give nirjax.read a larger max_bytes.",
             )
 
-    def _check_chunks(self, plist: Any, shape: tuple[int, ...], dtype: np.dtype | None, where: Where) -> int:
+    def _check_chunks(self, plist: Any, shape: tuple[int, ...], dtype: np.dtype | None, where: Where) -> None:
         found = chunks(plist, shape)
         if found is None:
-            return 1
+            return
         count, chunk = found
         size = math.prod(chunk) * (REFERENCE if dtype is None else dtype.itemsize)
         if count > self.limits.chunks or size > (LARGEST_OF_WORDS if dtype is None else self.limits.bytes):
@@ -211,7 +209,6 @@ class Gate:
                 found=f"{count} chunks of {chunk}",
                 expected=f"at most {self.limits.chunks}",
             )
-        return chunk[0] if chunk else 1
 
     # -------------------------------------------------------------------------------------------------- values
 
@@ -224,37 +221,21 @@ class Gate:
         with hdf5(slot.where):
             if slot.dtype is None:
                 return self._words(slot)
-            if slot.shape:
-                return next(self.read_rows(slot, slot.nbytes))
-            array = np.empty((), dtype=slot.dtype)
-            dataset = h5d.open(self.file, slot.path)
-            dataset.read(h5s.ALL, h5s.ALL, array, _in_memory(dataset, slot))
+            array = np.empty(slot.shape, slot.dtype)
+            self.read_into(slot, array)
             return array
 
-    def read_rows(self, slot: Slot, at_once: int) -> Iterator[np.ndarray]:
-        """The values, some rows of the first axis at a time, about `at_once` bytes each; raises as `read`."""
-        if slot.dtype is None or not slot.shape:
-            yield self.read(slot)
+    def read_into(self, slot: Slot, array: np.ndarray) -> None:
+        """Put the values of a dataset of numbers into a C-contiguous array of its shape and dtype; raises as `read`."""
+        if not array.size:
             return
-        if not slot.nbytes:
-            yield np.empty(slot.shape, slot.dtype)
-            return
-        rows = max(1, at_once // max(1, slot.nbytes // slot.shape[0]))
-        rows = -(-rows // slot.chunk_rows) * slot.chunk_rows
         with hdf5(slot.where):
             dataset = h5d.open(self.file, slot.path)
-            ours = is_ours(dataset.get_create_plist())
-            chunked = Chunked.of(dataset, slot.shape, slot.dtype, slot.where) if ours else None
-            for start in range(0, slot.shape[0], rows):
-                count = min(rows, slot.shape[0] - start)
-                if chunked is not None:
-                    yield chunked.rows(start, count)
-                    continue
-                space = dataset.get_space()
-                space.select_hyperslab((start, *(0,) * (len(slot.shape) - 1)), (count, *slot.shape[1:]))
-                array = np.empty((count, *slot.shape[1:]), dtype=slot.dtype)
-                dataset.read(h5s.create_simple(array.shape), space, array, _in_memory(dataset, slot))
-                yield array
+            if is_ours(dataset.get_create_plist()):
+                Chunked.of(dataset, slot.shape, array.dtype, slot.where).read_into(array)
+            else:
+                check_sizes(dataset, array.dtype, slot.where)
+                dataset.read(h5s.ALL, h5s.ALL, array, _in_memory(dataset, slot))
 
     def _words(self, slot: Slot) -> np.ndarray:
         dataset = h5d.open(self.file, slot.path)

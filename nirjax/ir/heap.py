@@ -17,7 +17,7 @@ import numpy as np
 from h5py import h5d
 
 from nirjax.errors import FileError
-from nirjax.ir.chunks import filter_codes, is_ours, stored_bytes
+from nirjax.ir.chunks import is_ours, stored_bytes
 from nirjax.ir.places import Where
 
 REFERENCE = 16
@@ -42,10 +42,10 @@ def references(file: Any, dataset: Any, shape: tuple[int, ...], where: Where) ->
         if offset is not None and len(data) != count * REFERENCE:
             raise _error(where, "references beyond the end of the file")
         flat = np.frombuffer(data or bytes(count * REFERENCE), _REFERENCE)
-    elif plist.get_layout() == h5d.CHUNKED and (is_ours(plist) or not filter_codes(plist)):
+    elif is_ours(plist):
         flat = stored_bytes(dataset, shape, REFERENCE, where).view(_REFERENCE).reshape(-1)
     else:
-        raise _error(where, "strings of any length in compact storage, or under a filter other than gzip and shuffle")
+        raise _error(where, "strings of any length in compact storage, or under lzf or szip")
     return flat
 
 

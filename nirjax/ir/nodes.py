@@ -209,6 +209,8 @@ class _Elementwise(NIRNode):
         shapes = {name: getattr(self, name).shape for name in self.parameter_names()}
         if "w_in" in shapes and shapes["w_in"] == ():
             del shapes["w_in"]
+        if len(set(shapes.values())) < 2:
+            return
         # the odd one out is to blame: the shape that most parameters have is the one that was meant
         usual = Counter(shapes.values()).most_common(1)[0][0]
         for name, found in shapes.items():

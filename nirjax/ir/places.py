@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -32,8 +30,6 @@ class Slot:
         where: where it lies in the graph.
         dtype: of its elements; None for words of any length.
         nbytes: what its values take.
-        chunk_rows: rows that one chunk covers; 1 where it is not chunked.
-        offset: where its bytes lie in the file, if they lie there as they are, in one piece.
     """
 
     path: bytes
@@ -41,18 +37,10 @@ class Slot:
     dtype: np.dtype | None
     shape: tuple[int, ...]
     nbytes: int
-    chunk_rows: int = 1
-    offset: int | None = None
 
     @property
     def is_words(self) -> bool:
         return self.dtype is None or self.dtype.kind == "S"
-
-
-def state_of(descriptor: int) -> list[int]:
-    """What tells one open file from another, and from itself after a change."""
-    found = os.fstat(descriptor)
-    return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns]
 
 
 def decoded(data: bytes, where: Where) -> str:
@@ -65,15 +53,21 @@ def decoded(data: bytes, where: Where) -> str:
         ) from None
 
 
-@contextmanager
-def hdf5(where: Where, message: str = "HDF5 cannot read it") -> Iterator[None]:
+@dataclass(frozen=True, slots=True)
+class hdf5:  # noqa: N801  (a context, written as one)
     """Whatever HDF5 or h5py raises inside becomes a FileError that says where."""
-    try:
-        yield
-    except NIRError:
-        raise
-    except MemoryError:
-        raise FileError("there is not enough memory for it", node=where.node, field=where.field) from None
-    except Exception as error:
+
+    where: Where
+    message: str = "HDF5 cannot read it"
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, _: Any, error: BaseException | None, __: Any) -> None:
+        if error is None or isinstance(error, NIRError) or not isinstance(error, Exception):
+            return
+        place = {"node": self.where.node, "field": self.where.field}
         text = str(error).strip("'\"") or type(error).__name__
-        raise FileError(message, node=where.node, field=where.field, found=quoted(text)) from None
+        if isinstance(error, MemoryError) or "memory alloc" in text:
+            raise FileError("the file asks for more memory than there is", **place) from None
+        raise FileError(self.message, found=quoted(text), **place) from None

@@ -14,23 +14,26 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from nirjax import errors
-from nirjax.errors import FileError, NIRError
+from nirjax.errors import FileError, NIRError, quoted
 from nirjax.ir.filling import filled
 from nirjax.ir.limits import Limits
-from nirjax.ir.places import Slot, Where, state_of
+from nirjax.ir.places import Slot, Where
 from nirjax.ir.raw import Notice, RawFile, RawNode
+from nirjax.ir.shared import array_in, finished, shared_memory, size_of
 
 PATIENCE = 10
 """Seconds of waiting that a worker has beyond five times its processor time."""
 
 _START = "import json, sys; sys.path += json.loads(sys.argv.pop()); import nirjax.ir.worker as w; w.main()"
+_SMALL = 2**16
+_Shape = tuple[str | None, tuple[int, ...], int | None]
 _TRUST = "If you trust the file, nirjax.read(path, trusted=True) reads it in this process."
 
 
@@ -41,27 +44,26 @@ def read_apart(path: bytes, table: Mapping[str, Any], limits: Limits) -> RawFile
         NIRError: what the worker found wrong, as `nirjax.ir.reading.sketch` raises it.
         FileError: the worker crashed or ran out of time or memory; or none could be started.
     """
-    request = {
-        "path": os.fsdecode(os.path.abspath(path)),
-        "limits": dataclasses.asdict(limits),
-        "table": dict(table),
-    }
-    worker = _started()
-    timer = threading.Timer(PATIENCE + 5 * limits.seconds, worker.kill)
-    timer.daemon = True
-    timer.start()
+    shared = shared_memory(2 * limits.bytes)
     try:
-        assert worker.stdin is not None
-        assert worker.stdout is not None
-        return _answer(worker, path, json.dumps(request).encode(), limits.bytes)
+        request = {
+            "path": os.fsdecode(os.path.abspath(path)),
+            "limits": dataclasses.asdict(limits),
+            "table": dict(table),
+            "shared": shared,
+        }
+        header, slots, sent = _answer_of(_started(shared), json.dumps(request).encode(), limits, size_of(shared))
+        return _file(header, slots, sent, shared)
+    except NIRError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
+        raise FileError("its reading gave no sense", found=quoted(f"{type(error).__name__}: {error}")) from None
     finally:
-        timer.cancel()
-        worker.kill()
-        worker.wait()
-        worker.stdout.close()  # type: ignore[union-attr]
+        if shared is not None:
+            os.close(shared)
 
 
-def _started() -> subprocess.Popen[bytes]:
+def _started(shared: int | None) -> subprocess.Popen[bytes]:
     if not sys.executable:
         raise FileError("no process can be started to read the file in", found="no sys.executable", hint=_TRUST)
     quiet = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HDF5_PLUGIN_PRELOAD": "::"}
@@ -73,6 +75,7 @@ def _started() -> subprocess.Popen[bytes]:
             stderr=subprocess.DEVNULL,
             bufsize=0,
             env={**os.environ, **quiet},
+            pass_fds=() if shared is None else (shared,),
         )
     except (OSError, ValueError) as error:
         raise FileError("no process can be started to read the file in", found=str(error), hint=_TRUST) from None
@@ -91,27 +94,33 @@ def _places() -> list[str]:
 # ------------------------------------------------------------------------------------------------------- the answer
 
 
-def _answer(worker: subprocess.Popen[bytes], path: bytes, request: bytes, most: int) -> RawFile:
+def _answer_of(
+    worker: subprocess.Popen[bytes], request: bytes, limits: Limits, most_shared: int
+) -> tuple[dict[str, Any], list[_Shape], list[np.ndarray]]:
+    """The header, its slots, and the arrays that were sent. The worker has ended, and can write no more."""
+    timer = threading.Timer(PATIENCE + 5 * limits.seconds, worker.kill)
+    timer.daemon = True
+    timer.start()
     assert worker.stdin is not None
     assert worker.stdout is not None
     pipe = worker.stdout
     try:
         with worker.stdin as entry:
             entry.write(request)
-        header = json.loads(_frame(pipe, b"H", most))
-        slots = _checked_slots(header["slots"], most)
-        with open(path, "rb", buffering=0) as file:
-            if any(offset is not None for _, _, offset in slots) and state_of(file.fileno()) != header["seen"]:
-                raise FileError("the file changed while it was read", hint="Read it again.")
-            arrays = [_array(pipe, slot, file, most) for slot in slots]
+        header = json.loads(_frame(pipe, b"H", limits.bytes))
+        slots = _checked_slots(header["slots"], limits.bytes, most_shared)
+        sent = [_array(pipe, kind, shape, limits.bytes) for kind, shape, place in slots if place is None]
         _frame(pipe, b"Z", 0)
-        return _file(header, arrays)
-    except NIRError:
-        raise
-    except (EOFError, OSError):
+        return header, slots, sent
+    except (EOFError, OSError) as error:
+        if isinstance(error, NIRError):
+            raise
         raise _ended(worker) from None
-    except (KeyError, IndexError, TypeError, ValueError, RecursionError, UnicodeDecodeError) as error:
-        raise FileError("its reading gave no sense", found=f"{type(error).__name__}: {error}") from None
+    finally:
+        timer.cancel()
+        worker.kill()
+        worker.wait()
+        pipe.close()
 
 
 def _frame(pipe: IO[bytes], letter: bytes, most: int) -> bytes:
@@ -142,11 +151,7 @@ def _fill(pipe: IO[bytes], left: memoryview) -> None:
         left = left[count:]
 
 
-_Shape = tuple[str | None, tuple[int, ...], int | None]
-
-
-def _array(pipe: IO[bytes], slot: _Shape, file: IO[bytes], most: int) -> np.ndarray:
-    kind, shape, offset = slot
+def _array(pipe: IO[bytes], kind: str | None, shape: tuple[int, ...], most: int) -> np.ndarray:
     if kind is None:
         lengths = np.frombuffer(_frame(pipe, b"A", most), "<u4")
         text = _frame(pipe, b"A", most)
@@ -157,21 +162,15 @@ def _array(pipe: IO[bytes], slot: _Shape, file: IO[bytes], most: int) -> np.ndar
         words[:] = [text[a:b] for a, b in zip([0, *ends], ends, strict=False)]
         return words.reshape(shape)
     array = np.empty(shape, dtype=kind)
-    left = memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
-    if offset is not None:
-        file.seek(offset)
-        _fill(file, left)
-        return array
-    while left:
-        length = _length(pipe, b"A", len(left))
-        _fill(pipe, left[:length])
-        left = left[length:]
+    if _length(pipe, b"A", array.nbytes) != array.nbytes:
+        raise ValueError("an array that does not add up")
+    _fill(pipe, memoryview(array.reshape(-1).view(np.uint8)))  # type: ignore[arg-type]
     return array
 
 
-def _checked_slots(slots: Any, most: int) -> list[_Shape]:
+def _checked_slots(slots: Any, most: int, most_shared: int) -> list[_Shape]:
     checked, total = [], 0
-    for kind, shape, nbytes, _, _, offset in slots:
+    for kind, shape, nbytes, _, _, place in slots:
         shape = tuple(int(n) for n in shape)
         if min(shape, default=0) < 0 or int(nbytes) < 0:
             raise ValueError("a negative size")
@@ -179,14 +178,17 @@ def _checked_slots(slots: Any, most: int) -> list[_Shape]:
             dtype = np.dtype(str(kind))
             if dtype.kind not in "biufcS" or math.prod(shape) * dtype.itemsize != nbytes:
                 raise ValueError("an array that does not add up")
+        if place is not None and (kind is None or not 0 <= int(place) <= most_shared - nbytes):
+            raise ValueError("an array beyond the shared memory")
         total += max(int(nbytes), 16 * math.prod(shape) if kind is None else 0)
         if total > most:
             raise ValueError("more data than the file may hold")
-        checked.append((kind, shape, None if offset is None else int(offset)))
+        checked.append((kind, shape, None if place is None else int(place)))
     return checked
 
 
-def _file(header: dict[str, Any], arrays: list[np.ndarray]) -> RawFile:
+def _file(header: dict[str, Any], shapes: list[_Shape], sent: list[np.ndarray], shared: int | None) -> RawFile:
+    arrays = list(_arrays(header["slots"], shapes, sent, shared))
     slots = [
         Slot(
             b"%d" % i, Where(_text(node), _text(field)), None if kind is None else np.dtype(kind), tuple(shape), nbytes
@@ -196,6 +198,20 @@ def _file(header: dict[str, Any], arrays: list[np.ndarray]) -> RawFile:
     notices = tuple(Notice(str(message), _text(node), _text(field)) for message, node, field in header["notices"])
     file = RawFile(_node(header["root"], slots), _text(header["version"]), _text(header["digest"]), notices)
     return filled(file, lambda slot: arrays[int(slot.path)])
+
+
+def _arrays(slots: list[Any], shapes: list[_Shape], sent: list[np.ndarray], shared: int | None) -> Iterator[np.ndarray]:
+    """Every array: as it was sent, or where it lies in the shared memory. One of a few bytes is copied from there:
+    keeping it is not to keep all the memory."""
+    ends = [place + slot[2] for slot, (_, _, place) in zip(slots, shapes, strict=True) if place is not None]
+    memory = finished(shared, max(ends)) if shared is not None and max(ends, default=0) else None
+    pending = iter(sent)
+    for slot, (kind, shape, place) in zip(slots, shapes, strict=True):
+        if place is None:
+            yield next(pending)
+        else:
+            array = array_in(memory, place, np.dtype(kind), shape)
+            yield array if slot[2] > _SMALL else array.copy()
 
 
 def _node(tree: Any, slots: list[Slot]) -> RawNode:
@@ -234,12 +250,11 @@ def _described(report: Any) -> NIRError:
 def _ended(worker: subprocess.Popen[bytes]) -> FileError:
     """The error for a worker that stopped in the middle."""
     code = worker.wait()
-    if code in (-getattr(signal, "SIGXCPU", 0), -getattr(signal, "SIGKILL", 0)):
+    if code in {-getattr(signal, name, 0) for name in ("SIGXCPU", "SIGPROF", "SIGKILL")}:
         return FileError(
             "reading it takes too long, or too much memory",
             found=f"a process stopped by signal {-code}",
-            expected="a sound file",
-            hint=_TRUST,
+            expected="a sound file, which takes a small part of that",
         )
     if code < 0:
         return FileError("reading it crashes HDF5", found=f"signal {-code}", expected="a sound file")

@@ -9,7 +9,7 @@ import numpy as np
 from h5py import h5d, h5s, h5t, h5z
 
 from nirjax.errors import FileError, ParameterError
-from nirjax.ir.chunks import filter_codes
+from nirjax.ir.chunks import LZF, filter_codes
 from nirjax.ir.places import Where
 
 MOST_AXES = 32
@@ -19,7 +19,7 @@ _FILTERS = {
     h5z.FILTER_SHUFFLE: "shuffle",
     h5z.FILTER_FLETCHER32: "fletcher32",
     h5z.FILTER_SZIP: "szip",
-    32000: "lzf",
+    LZF: "lzf",
 }
 
 

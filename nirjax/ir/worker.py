@@ -3,11 +3,11 @@
 It is started by `nirjax.ir.process` and ends with the one file. The request is a JSON object on standard input; the
 answer is frames on standard output, each a letter, a length of 8 bytes and the content:
 
-    H   JSON: the file's state, version, digest, notices, the arrays' types and shapes, and the tree of nodes in which
-        arrays are numbers
-    A   bytes of the next array, in as many frames as it takes; words are their lengths, then their text. An array that
-        lies in the file in one piece is not sent: its place is, and the asking process reads the bytes there
-    Z   the end
+    H   JSON: version, digest, notices, the arrays' types, shapes and places, and the tree of nodes in which arrays are
+        numbers
+    A   the next array that has no place in the shared memory (see `nirjax.ir.shared`): its bytes; of words, in two
+        frames, their lengths, then their text
+    Z   the end: the shared memory is filled
     E   JSON: an error, instead of any of these
 """
 
@@ -16,20 +16,22 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from dataclasses import dataclass
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
 from nirjax.errors import FileError, NIRError, quoted
 from nirjax.ir.gate import Gate
 from nirjax.ir.limits import Limits
-from nirjax.ir.places import Slot, state_of
+from nirjax.ir.places import Slot
 from nirjax.ir.raw import RawNode
 from nirjax.ir.reading import Sketch, sketch
+from nirjax.ir.shared import array_in, places, size_of, writable
 
-AT_ONCE = 2**24
 _SLACK = 128 * 2**20
 
 
@@ -42,8 +44,8 @@ def main() -> None:
     _confine(limits)
     try:
         gate = Gate.open_file(os.fsencode(request["path"]), limits)
-        _close_the_door()
-        for letter, content in _frames(gate, request["table"]):
+        shared = Shared(request["shared"], _close_the_door())
+        for letter, content in frames(gate, request["table"], shared):
             _send(answer, letter, content)
     except NIRError as error:
         _send(answer, b"E", json.dumps(_described(error)).encode())
@@ -66,15 +68,20 @@ def _confine(limits: Limits) -> None:
     wanted = {"RLIMIT_CPU": cpu, "RLIMIT_AS": memory, "RLIMIT_FSIZE": 0, "RLIMIT_CORE": 0}
     for name, value in wanted.items():
         _lower(resource, name, value)
+    # whole seconds of RLIMIT_CPU are coarse, and count what starting took
+    signal.setitimer(signal.ITIMER_PROF, limits.seconds)
 
 
-def _close_the_door() -> None:
-    """From here on no file can be opened at all."""
+def _close_the_door() -> int:
+    """From here on no file can be opened: every number that it could get is taken. The last of them is returned; it is
+    to be given back when memory is mapped, which takes one."""
+    last = os.dup(0)
     try:
         import resource
     except ImportError:
-        return
-    _lower(resource, "RLIMIT_NOFILE", 0)
+        return last
+    _lower(resource, "RLIMIT_NOFILE", last + 1)
+    return last
 
 
 def _lower(resource: Any, name: str, value: int) -> None:
@@ -96,44 +103,57 @@ def _address_space() -> int:
         return 2**32
 
 
-def _frames(gate: Gate, table: Mapping[str, Any]) -> Iterator[tuple[bytes, Any]]:
+@dataclass(frozen=True)
+class Shared:
+    """The shared memory, not mapped yet: its descriptor, if there is any, and one to be given back before."""
+
+    descriptor: int | None
+    spare: int
+
+    def mapped(self, nbytes: int) -> Any:
+        """The first bytes, to be filled."""
+        os.close(self.spare)
+        return writable(cast(int, self.descriptor), nbytes)
+
+
+def frames(gate: Gate, table: Mapping[str, Any], shared: Shared) -> Iterator[tuple[bytes, Any]]:
+    """The answer for a file: the frames' letters and contents."""
     found = sketch(gate, {kind: tuple(fields) for kind, fields in table.items()})
     slots = list({slot.path: slot for slot in found.slots}.values())
     numbers = {slot.path: i for i, slot in enumerate(slots)}
-    yield b"H", json.dumps(_header(gate, found, slots, numbers)).encode()
+    numeric = {slot.path: slot for slot in slots if slot.dtype is not None}
+    starts, total = places(slot.nbytes for slot in numeric.values())
+    place = dict(zip(numeric, starts, strict=True)) if 0 < total <= size_of(shared.descriptor) else {}
+    yield b"H", json.dumps(_header(found, slots, numbers, place)).encode()
+    if place:
+        memory = shared.mapped(total)
+        for path, start in place.items():
+            slot = numeric[path]
+            gate.read_into(slot, array_in(memory, start, cast(np.dtype, slot.dtype), slot.shape))
     for slot in slots:
-        if _stays(slot):
-            continue
         if slot.dtype is None:
             words = gate.read(slot).ravel().tolist()
             yield b"A", np.array([len(word) for word in words], "<u4").tobytes()
             yield b"A", b"".join(words)
-        else:
-            for array in gate.read_rows(slot, AT_ONCE):
-                if array.size:
-                    yield b"A", array.reshape(-1).view(np.uint8).data
+        elif slot.path not in place:
+            yield b"A", gate.read(slot).tobytes()
     yield b"Z", b""
 
 
-def _header(gate: Gate, found: Sketch, slots: list[Slot], numbers: dict[bytes, int]) -> dict[str, Any]:
+def _header(found: Sketch, slots: list[Slot], numbers: dict[bytes, int], place: Mapping[bytes, int]) -> dict[str, Any]:
     file = found.file
     return {
-        "seen": state_of(int(gate.file.get_vfd_handle())),
         "version": file.version,
         "digest": file.digest,
         "notices": [[notice.message, notice.node, notice.field] for notice in file.notices],
-        "slots": [_slot(slot) for slot in slots],
+        "slots": [_slot(slot, place.get(slot.path)) for slot in slots],
         "root": _tree(file.node, numbers),
     }
 
 
-def _slot(slot: Slot) -> list[Any]:
+def _slot(slot: Slot, place: int | None) -> list[Any]:
     kind = None if slot.dtype is None else slot.dtype.str
-    return [kind, slot.shape, slot.nbytes, slot.where.node, slot.where.field, slot.offset if _stays(slot) else None]
-
-
-def _stays(slot: Slot) -> bool:
-    return slot.offset is not None and slot.nbytes >= AT_ONCE
+    return [kind, slot.shape, slot.nbytes, slot.where.node, slot.where.field, place]
 
 
 def _tree(node: RawNode, numbers: dict[bytes, int]) -> list[Any]:
