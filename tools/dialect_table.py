@@ -7,20 +7,17 @@ from nirjax.dialects import Discretisation, imports, presets
 
 PAGE = Path(__file__).parent.parent / "docs" / "dialects.md"
 MARK = "<!-- the tables below are written by tools/dialect_table.py -->\n"
-COLUMNS = [field.name for field in dataclasses.fields(Discretisation)]
+FIELDS = [field.name for field in dataclasses.fields(Discretisation)][1:]
 
 
-def row(name: str, rule: object) -> str:
-    """One discretisation: only what differs from the default one is said beside the order."""
+def row(name: str, rule: object, fields: list[str]) -> str:
+    """One discretisation: a dot where it is as the default one."""
     default, found = Discretisation(), rule.discretisation
     place = {"any": "", "cycle": " on a cycle", "chain": " on no cycle"}[rule.place]
-    others = [
-        f"{field} {_words(getattr(found, field))}"
-        for field in COLUMNS[1:]
-        if getattr(found, field) != getattr(default, field)
-    ]
     node = "every node" if rule.node_type == "*" else rule.node_type
-    return f"| {name} | {node}{place} | {' '.join(found.order)} | {', '.join(others) or 'as nir()'} |"
+    values = [(getattr(found, field), getattr(default, field)) for field in fields]
+    cells = ["·" if value == usual else _words(value) for value, usual in values]
+    return f"| {name} | {node}{place} | {' '.join(found.order)} | {' | '.join(cells)} |"
 
 
 def _words(value: object) -> str:
@@ -29,12 +26,19 @@ def _words(value: object) -> str:
     return f"`{value}`"
 
 
+def _is_kind(field: str) -> bool:
+    return isinstance(getattr(Discretisation(), field), str)
+
+
 def table(functions: tuple) -> list[str]:
-    """A row for each rule of each preset, with its default arguments."""
-    lines = ["| preset | node | order of phases | what differs from the default dialect |", "|---|---|---|---|"]
+    """A row for each rule of each preset, with its default arguments; a column for each choice that one of them makes."""
+    default = Discretisation()
+    found = [rule.discretisation for function in functions for rule in function().rules]
+    fields = [name for name in FIELDS if any(getattr(one, name) != getattr(default, name) for one in found)]
+    titles = [f"{name} (`{getattr(default, name)}`)" if _is_kind(name) else name for name in fields]
+    lines = [f"| preset | node | order of phases | {' | '.join(titles)} |", "|---" * (len(fields) + 3) + "|"]
     for function in functions:
-        dialect = function()
-        lines += [row(f"`{function.__name__}()`", rule) for rule in dialect.rules]
+        lines += [row(f"`{function.__name__}()`", rule, fields) for rule in function().rules]
     lines += ["", "| preset | registers start | unit of time constants | Flatten | refuses | read from |"]
     lines += ["|---|---|---|---|---|---|"]
     for function in functions:
