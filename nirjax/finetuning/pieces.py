@@ -113,7 +113,8 @@ def accumulated(
         return [as_float(signal) for signal in found]
 
     def one_step(states: execute.States, inputs: execute.Values) -> list[Array]:
-        return signals(*execute.run_block(plan, execute.prepare(plan, model.params), states, inputs, record)[1:])
+        constants = execute.prepare(plan, model.params)
+        return signals(*execute.run_block(plan, constants, states, inputs, record, execute.loop)[1:])
 
     def update(carry: Any, outputs: execute.Values, traces: execute.Values) -> tuple[Any, tuple[()]]:
         start, carries = carry
