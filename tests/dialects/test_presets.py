@@ -16,6 +16,7 @@ ARGUMENTS = {
     "snntorch": {"reset_mechanism": ["subtract", "zero", "none"], "reset_delay": [True, False]},
     "norse": {"reset_method": ["value", "subtract"], "rho_reset": [0, 3]},
     "lava": {"refractory_period": [0, 2]},
+    "rockpool": {"decay": ["exp", "bitshift"]},
     "sinabs": {
         "spike_fn": ["MultiSpike", "SingleSpike", "MaxSpike"],
         "reset_fn": ["MembraneSubtract", "MembraneReset"],
