@@ -19,7 +19,7 @@ from nirjax.ir import nodes as ir
 from nirjax.ir.digest import content_digest
 from nirjax.ir.graph import NIRGraph
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parent / "data"
 FRAMEWORKS = ("norse", "rockpool", "sinabs", "snntorch", "spikingjelly", "spyx")
 
 

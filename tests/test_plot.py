@@ -167,7 +167,7 @@ def test_a_comparison_of_spikes_marks_what_only_one_has(ax):
     assert [segment[0][0] for segment in only_a.get_segments()] == [9]
     assert [segment[0][0] for segment in only_b.get_segments()] == [11]
     assert first.get_xdata()[0] == 9
-    assert "step 9, neuron 1" in ax.texts[0].get_text()
+    assert "step 9,\nneuron 1" in ax.get_legend().get_title().get_text()
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["both", "home only", "here only"]
 
 
@@ -180,7 +180,7 @@ def test_a_comparison_of_membranes_shows_the_neuron_that_parts_first(ax):
     assert ax.lines[2].get_xdata()[0] == 3.0
     assert ax.get_ylabel() == "neuron 2"
     same = plot.comparison(a, a)
-    assert same.texts[0].get_text() == "nothing differs"
+    assert same.get_legend().get_title().get_text() == "nothing differs"
     assert len(same.lines) == 2
 
 

@@ -168,4 +168,4 @@ def _comparable(value: Any) -> np.ndarray:
 def _brief(value: Any) -> str:
     if isinstance(value, np.ndarray) and value.size > 8:
         return f"{value.dtype}{list(value.shape)}"
-    return value if isinstance(value, str) else quoted(value)
+    return value if isinstance(value, str) else quoted(value.item() if isinstance(value, np.generic) else value)

@@ -63,13 +63,13 @@ def comparison(
     if steps.size:
         ax.axvline(places[steps[0]], color=GREY, linewidth=1.2, linestyle=(0, (4, 3)), zorder=0)
         share = 100 * np.count_nonzero(differ) / differ.size
-        text = f"they part at step {steps[0]}, neuron {neuron}; {share:.2g} % of all values differ"
+        text = f"they part at step {steps[0]},\nneuron {neuron}; {share:.2g} % of\nall values differ"
     else:
         text = "nothing differs"
-    ax.text(1.0, 1.02, text, transform=ax.transAxes, ha="right", va="bottom", fontsize=9, color=GREY)
     half = float(places[1] - places[0]) / 2 if len(places) > 1 else 0.5
     ax.set_xlim(float(places[0]) - half, float(places[-1]) + half)
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
+    place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+    ax.legend(title=text, title_fontsize=9, alignment="left", frameon=False, fontsize=9, **place)
     return ax
 
 
