@@ -20,6 +20,7 @@ ARGUMENTS = {
         "min_v_mem": [None, -1.0],
         "norm_input": [True, False],
     },
+    "rockpool": {"decay": ["exp", "bitshift"]},
     "spyx": {"flatten": ["channels_first", "channels_last"]},
     "norse_import": {"reset_method": ["value", "subtract"]},
     "snntorch_import": {"nested": [False, True]},
