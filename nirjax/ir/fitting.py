@@ -185,7 +185,7 @@ class Fan:
     through: tuple[str, ...]
 
     def findings(self, layout: Layout, target: str) -> Iterator[Finding]:
-        for name in (*layout.of_kind("Input"), *layout.neurons()):
+        for name in layout.neurons():
             reached = [other for other in layout.behind(name, self.through) if layout.kind(other) in self.kinds]
             if len(reached) > self.most:
                 text = f"it leads to {len(reached)} layers, and {self.most} is the most"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,7 +26,7 @@ from nirjax.finetuning.quantization import straight_through
 from nirjax.ir import nodes as ir
 from nirjax.ir.grids import Grid, grids_of
 
-CHIPS = sorted(GRAPHS)
+CHIPS = ("loihi2", "speck", "spinnaker2", "xylo")
 PLAIN = {
     "8 bits": {"bits": 8},
     "4 bits a channel": {"bits": 4, "scale": "channel"},
@@ -67,6 +68,12 @@ def integers(node: ir.NIRNode, field: str) -> np.ndarray:
     return np.log2(value / scale) if entry["form"] == "power" else value / scale
 
 
+@functools.cache
+def stored_on(chip: str) -> nirjax.Model:
+    """The chip's network as the chip stores it, compiled: a program at a time is quicker than an operation."""
+    return jax.jit(quantize(chip))(network(chip))
+
+
 def check_on_the_grid(exported: nirjax.NIRGraph, formats: dict[str, Any]) -> set[tuple[str, str]]:
     """Every gridded parameter is an integer in range times its scale; which those are."""
     found = set()
@@ -88,7 +95,7 @@ def check_on_the_grid(exported: nirjax.NIRGraph, formats: dict[str, Any]) -> set
 @pytest.mark.parametrize("chip", CHIPS)
 def test_what_a_chip_stores_lies_on_its_grid(chip: str) -> None:
     formats, whole = targets.target_of(chip).bits, network(chip)
-    exported = nirjax.to_nir(quantize(chip)(whole))
+    exported = nirjax.to_nir(stored_on(chip))
     wanted = {(n, f) for n, fields in whole.params.items() for f in fields if f in formats}
     assert check_on_the_grid(exported, formats) == wanted
     others = {(one.node, one.field) for one in nirjax.diff(whole.graph, exported) if one.kind == "value"}
@@ -144,9 +151,9 @@ def test_an_ensemble_is_quantised_as_its_members_are() -> None:
     whole, quantization = network("speck"), quantize("speck")
     other = jax.tree.map(lambda leaf: leaf * 1.37, whole)
     both = jax.tree.map(lambda a, b: jnp.stack([a, b]), whole, other)
-    stored = jax.vmap(quantization)(both)
+    stored = jax.jit(jax.vmap(quantization))(both)
     for place, member in enumerate((whole, other)):
-        single = quantization(member)
+        single = jax.jit(quantization)(member)
         assert same_bits(jax.tree.map(lambda leaf, at=place: leaf[at], stored.params), single.params)
 
 
@@ -167,7 +174,7 @@ def test_short_types_get_powers_of_two_which_they_hold(dtype: str) -> None:
 
 @pytest.mark.usefixtures("x64")
 def test_a_float64_model_lies_on_the_grid_in_a_float32_file() -> None:
-    exported = nirjax.to_nir(quantize("speck")(network("speck", dtype="float64")))
+    exported = nirjax.to_nir(jax.jit(quantize("speck"))(network("speck", dtype="float64")))
     assert exported.nodes["fc"].weight.dtype == np.float32
     check_on_the_grid(exported, targets.speck.bits)
 
@@ -190,7 +197,7 @@ def scales(stored: nirjax.Model) -> dict[str, np.ndarray]:
 
 
 def test_a_layer_on_speck_has_one_scale() -> None:
-    found = scales(quantize("speck")(network("speck")))
+    found = scales(stored_on("speck"))
     assert found["conv.weight"] == found["conv.bias"] == found["if1.v_threshold"]
     assert found["fc.weight"] == found["fc.bias"] == found["if2.v_threshold"] != found["conv.weight"]
 
@@ -213,7 +220,7 @@ def sinabs_numbers(weight: np.ndarray, bias: np.ndarray, threshold: float) -> tu
 
 @pytest.mark.parametrize(("neuron", "weights"), [("if1", "conv"), ("if2", "fc")])
 def test_sinabs_finds_the_same_integers(neuron: str, weights: str) -> None:
-    exported = nirjax.to_nir(quantize("speck")(network("speck"))).nodes
+    exported = nirjax.to_nir(stored_on("speck")).nodes
     given = [np.float64(getattr(exported[weights], f)) for f in ("weight", "bias")]
     found = sinabs_numbers(*given, np.float64(exported[neuron].v_threshold).flat[0])
     for numbers, (node, field) in zip(
@@ -225,8 +232,7 @@ def test_sinabs_finds_the_same_integers(neuron: str, weights: str) -> None:
 
 
 def test_a_neuron_on_xylo_has_a_scale_of_its_own_as_rockpool_has_it() -> None:
-    whole = network("xylo")
-    stored = quantize("xylo")(whole)
+    whole, stored = network("xylo"), stored_on("xylo")
     exported = nirjax.to_nir(stored).nodes
     for model, most in ((whole, 1), (stored, 0)):  # what comes in, to a tie; what goes out, which it leaves as it is
         params = jax.tree.map(np.float64, model.params)
@@ -252,7 +258,7 @@ def test_biases_of_weights_are_not_stored_on_xylo() -> None:
 
 
 def test_on_loihi_a_weight_times_its_gain_is_on_the_scale_of_the_threshold() -> None:
-    exported = nirjax.to_nir(quantize("loihi2")(network("loihi2"))).nodes
+    exported = nirjax.to_nir(stored_on("loihi2")).nodes
     for weights, neuron in (("fc", "lif"), ("fc2", "lif2")):
         gain = DT / np.float64(exported[neuron].tau)
         np.testing.assert_allclose(gain * 4096, np.round(gain * 4096), rtol=1e-6)
@@ -265,7 +271,8 @@ def test_on_loihi_a_weight_times_its_gain_is_on_the_scale_of_the_threshold() -> 
 
 def test_integers_on_loihi_drive_a_neuron_as_the_model_is_driven() -> None:
     """Lava's float process, fed the integers: u = W s, v = (1 - dv/4096) v + u, a spike where v > vth."""
-    stored = quantize("loihi2")(nirjax.from_nir(GRAPHS["spinnaker2"](), dt=DT, dialect=targets.loihi2.dialect))
+    whole = nirjax.from_nir(GRAPHS["spinnaker2"](), dt=DT, dialect=targets.loihi2.dialect)
+    stored = jax.jit(quantize("loihi2"))(whole)
     exported = nirjax.to_nir(stored).nodes
     x = (np.random.default_rng(5).random((60, 3)) < 0.6).astype(np.float32)
     weight, bias = integers(exported["fc"], "weight"), integers(exported["fc"], "bias")
@@ -326,7 +333,7 @@ def test_the_derivative_is_the_identity_s_inside_the_range_and_outside(chip: str
     }
     whole = with_params(whole, **outside.get(chip, {}))
     tangent = jax.tree.map(lambda leaf: jnp.cos(jnp.arange(leaf.size, dtype=leaf.dtype)).reshape(leaf.shape), whole)
-    moved = jax.jvp(lambda model: quantize(target)(model).params, (whole,), (tangent,))[1]
+    moved = jax.jit(lambda m, t: jax.jvp(lambda model: quantize(target)(model).params, (m,), (t,))[1])(whole, tangent)
 
     def total(model: nirjax.Model) -> jax.Array:
         pairs = zip(jax.tree.leaves(quantize(target)(model).params), jax.tree.leaves(tangent), strict=True)
@@ -358,8 +365,8 @@ def test_the_gradient_of_a_run_is_that_at_the_stored_parameters() -> None:
     def loss(model: nirjax.Model) -> jax.Array:
         return model.run(x, record="lif2.v").traces["lif2.v"].sum()
 
-    through = jax.grad(lambda model: loss(quantization(model)))(whole)
-    there = jax.grad(lambda params: loss(whole.replace(params=params)))(quantization(whole).params)
+    through = jax.jit(jax.grad(lambda model: loss(quantization(model))))(whole)
+    there = jax.jit(jax.grad(lambda params: loss(whole.replace(params=params))))(stored_on("loihi2").params)
     np.testing.assert_allclose(through.params["fc"]["weight"], there["fc"]["weight"], rtol=1e-5)
     np.testing.assert_allclose(through.params["lif"]["tau"], np.mean(there["lif"]["tau"]), rtol=1e-4)
     assert np.any(through.params["fc"]["weight"])
@@ -371,14 +378,14 @@ def test_the_gradient_of_a_run_is_that_at_the_stored_parameters() -> None:
 def test_fine_tuning_gives_back_what_is_stored_as() -> None:
     quantization = quantize(bits=4)
     result = nirjax.finetune(
-        tasks.model(), tasks.data(40), tasks.data(40, 1), optimizer=optax.adam(0.05), epochs=12, batch_size=8,
+        tasks.model(), tasks.data(32), tasks.data(16, 1), optimizer=optax.adam(0.05), epochs=6, batch_size=8,
         transform=quantization, monitor="accuracy", progress=False,
     )  # fmt: skip
     stored = quantization(result.model)
     assert result.model.grids == {}
     assert not stored.grids["fc1"]["weight"].holds(result.model.params["fc1"]["weight"])
     assert stored.grids["fc1"]["weight"].holds(stored.params["fc1"]["weight"])
-    accuracy = nirjax.evaluate(stored, tasks.data(40, 1)).metrics["accuracy"]
+    accuracy = nirjax.evaluate(stored, tasks.data(16, 1)).metrics["accuracy"]
     assert accuracy == result.metrics["valid_accuracy"] > 0.8
     check_on_the_grid(nirjax.to_nir(stored), dict(quantization.formats))
 
