@@ -45,7 +45,7 @@ def to_nir(model: Model, *, provenance: bool = False) -> NIRGraph:
                 changed.setdefault(plan.paths[name], {})[field] = array
                 names.append(f"{name}.{field}")
         node, path = plan.sites[name].node, plan.paths[name]
-        metadata = _metadata(node, changed.get(path, {}), model.grids.get(name, {}), name)
+        metadata = _metadata(node, changed.get(path, {}), model.grids.get(name, {}))
         if metadata is not None:
             changed.setdefault(path, {})["metadata"] = metadata
     graph = _rebuilt(model.graph, (), changed)
@@ -71,18 +71,12 @@ def _exported(source: np.ndarray, leaf: Any, name: str, gridded: bool) -> np.nda
     return value.astype(source.dtype)
 
 
-def _metadata(node: NIRNode, changed: dict[str, Any], grids: dict[str, Grid], name: str) -> dict[str, Any] | None:
+def _metadata(node: NIRNode, changed: dict[str, Any], grids: dict[str, Grid]) -> dict[str, Any] | None:
     """The node's metadata with the grids that its parameters lie on; None where nothing of it changes."""
     old = grids_of(node)
     stale = [field for field in changed if field in old and not old[field].holds(changed[field])]
     kept = {field: entry for field, entry in node.metadata[KEY].items() if field not in stale} if old else {}
-    for field, grid in grids.items():
-        source = getattr(node, field)
-        grid = dataclasses.replace(grid, scale=np.asarray(grid.scale))
-        if not grid.holds(changed.get(field, source)):
-            text = f"{name}.{field} cannot stay on its grid in the file's {source.dtype}"
-            warnings.warn(text, NIRWarning, stacklevel=3)
-        kept[field] = grid.as_metadata()
+    kept |= {field: grid.as_metadata() for field, grid in grids.items()}
     if not grids and not stale:
         return None
     others = {key: value for key, value in node.metadata.items() if key != KEY}

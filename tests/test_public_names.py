@@ -66,6 +66,11 @@ ARGUMENTS = {
     "Model.fold": "self x f init state",
     "partition": "model patterns",
     "combine": "params rest",
+    "lint": "graph * dt target",
+    "quantize": "target * bits scale power_of_two parameters",
+    "mismatch": "std parameters",
+    "prune": "what parameters",
+    "tie": "parameters share",
 }
 
 
@@ -83,7 +88,7 @@ def test_the_arguments_of_the_interface(name: str) -> None:
 def test_a_model_has_the_attributes_of_the_interface() -> None:
     words = {"graph", "dt", "dialect", "feedback", "variables", "parameters", "replace"}
     assert words <= set(dir(nirjax.Model))
-    assert {"params", "program"} == set(nirjax.Model.__dataclass_fields__)
+    assert {"params", "program", "grids"} == set(nirjax.Model.__dataclass_fields__)
     assert {"output", "state", "traces"} == set(nirjax.Run.__dataclass_fields__)
 
 

@@ -162,28 +162,33 @@ def model_of(args: argparse.Namespace, *, surrogate: str | None = None) -> Model
     """The model that `args.graph`, `args.dt` and `args.dialect` stand for.
 
     Raises:
-        ArgumentError: dt is missing; no such dialect or surrogate. What `nirjax.read` and `nirjax.from_nir` raise.
+        ArgumentError: dt is missing; no such dialect, surrogate or target. What `nirjax.read` and `nirjax.from_nir`
+            raise. UnsupportedByTarget: the target cannot hold the graph.
     """
     from nirjax.dialects import dialect_of
 
-    graph, dialect = graph_of(args), dialect_of(args.dialect or default_dialect(args))
+    graph = graph_of(args)
+    dialect = dialect_of(args.dialect or default_dialect(args, graph))
     chosen = None if surrogate is None else surrogate_of(surrogate)
     from nirjax.engine.model import from_nir
 
     return from_nir(graph, dt=args.dt, dialect=dialect, surrogate=chosen)
 
 
-def default_dialect(args: argparse.Namespace) -> Dialect | str:
+def default_dialect(args: argparse.Namespace, graph: NIRGraph) -> Dialect | str:
     """The dialect where none is given: that of --target, or NIR's own equations.
 
     Raises:
         ArgumentError: no such target.
+        UnsupportedByTarget: it cannot hold the graph.
     """
     if not getattr(args, "target", None):
         return "nir"
-    from nirjax.finetuning.targets import target_of
+    from nirjax.finetuning.targets import check_held, target_of
 
-    return target_of(args.target).dialect
+    target = target_of(args.target)
+    check_held(graph, target, args.dt)
+    return target.dialect
 
 
 def quantization_of(args: argparse.Namespace) -> Quantize | None:

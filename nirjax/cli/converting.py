@@ -58,7 +58,7 @@ def execute(args: argparse.Namespace) -> int:
         from nirjax.engine.model import from_nir
         from nirjax.exporting import to_nir
 
-        graph = to_nir(stored(from_nir(graph, dt=args.dt, dialect=default_dialect(args)), quantization))
+        graph = to_nir(stored(from_nir(graph, dt=args.dt, dialect=default_dialect(args, graph)), quantization))
     write(args.out, graph, compression=None if args.compression == "none" else args.compression)
     size = os.path.getsize(args.out)
     if args.json:

@@ -25,12 +25,10 @@ from jax import Array
 
 from nirjax.engine.model import Grids, Model, Params
 from nirjax.engine.records import matching
-from nirjax.errors import ArgumentError, PatternError, UnsupportedByTarget
-from nirjax.exporting import to_nir
+from nirjax.errors import ArgumentError, PatternError
 from nirjax.finetuning.layers import Layer, gain, layers_of
-from nirjax.finetuning.targets import SCALES, Target, target_of
+from nirjax.finetuning.targets import SCALES, Target, check_held, target_of
 from nirjax.ir.grids import Format, Grid, grids_of, signed
-from nirjax.ir.lint import lint
 from nirjax.ir.nodes import Conv1d, Conv2d
 
 SCALE_DIGITS = 12
@@ -45,7 +43,7 @@ def straight_through(value: Array, stored: Array) -> Array:
 
 @straight_through.defjvp
 def _straight_through_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
-    return primals[1], tangents[0]
+    return straight_through(*primals), tangents[0]
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ class Quantize:
             UnsupportedByTarget: the target cannot hold the graph; `nirjax.lint(graph, target=...)` lists why.
         """
         if self.target is not None:
-            check_supported(model, self.target)
+            check_held(to_nir(model), self.target, model.dt)
         return model, self
 
     def _grids(self, model: Model, params: Params, group: Sequence[_Part]) -> list[Grid]:
@@ -185,17 +183,6 @@ def quantize(
     return Quantize(tuple(sorted(formats.items())), shared, bool(power_of_two), patterns, chip)
 
 
-def check_supported(model: Model, target: Target) -> None:
-    """Raises UnsupportedByTarget, with the first reason, where the target cannot hold the model's graph."""
-    found = [one for one in lint(to_nir(model), dt=model.dt, target=target) if one.severity == "error"]
-    if found:
-        others = f" and {len(found) - 1} more" if len(found) > 1 else ""
-        raise UnsupportedByTarget(
-            found[0].message, node=found[0].node, field=found[0].field,
-            hint=f"nirjax.lint(graph, target='{target.name}') lists this{others}",
-        )  # fmt: skip
-
-
 # ------------------------------------------------------------------------------------------------- what shares a scale
 
 
@@ -229,10 +216,9 @@ class _Part:
         """The smallest scale, of `width`, at which all values are in range."""
         rest = tuple(axis for axis in range(len(self.shape)) if axis not in self.channels)
         least = jnp.zeros(self.width, value.dtype)
-        if self.format.highest:
-            least = jnp.maximum(least, jnp.max(value, rest, initial=0) / self.format.highest)
-        if self.format.lowest < 0:
-            least = jnp.maximum(least, jnp.max(-value, rest, initial=0) / -self.format.lowest)
+        for side, end in ((value, self.format.highest or 0), (-value, -self.format.lowest)):
+            if end > 0:  # times 1 / end: a compiler would make that of a division, and another result
+                least = jnp.maximum(least, jnp.max(side, rest, initial=0) * value.dtype.type(1 / end))
         return least
 
     def spread(self, scale: Array) -> Array:

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 
 from nirjax import dialects
 from nirjax.dialects import Dialect
-from nirjax.errors import ArgumentError, quoted
+from nirjax.errors import ArgumentError, UnsupportedByTarget, quoted
 from nirjax.ir.chips import CHIPS, Limits
 from nirjax.ir.fields import FrozenDict
+from nirjax.ir.graph import NIRGraph
 from nirjax.ir.grids import Format, signed
+from nirjax.ir.lint import lint
 
 SCALES = ("tensor", "channel", "layer", "neuron")
 """What may share a scale; see `nirjax.quantize`."""
@@ -177,6 +179,23 @@ def target_of(target: Target | str) -> Target:
     raise ArgumentError(
         "no such target", field="target", found=quoted(target), expected=f"one of {', '.join(TARGETS)}, or a Target"
     )
+
+
+def check_held(graph: NIRGraph, target: Target, dt: float | None = None) -> None:
+    """Check that a target can hold a graph.
+
+    Raises:
+        UnsupportedByTarget: it cannot; with the first reason.
+    """
+    found = [one for one in lint(graph, dt=dt, target=target) if one.severity == "error"]
+    if found:
+        others = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        raise UnsupportedByTarget(
+            found[0].message,
+            node=found[0].node,
+            field=found[0].field,
+            hint=f"nirjax.lint(graph, target={target.name!r}) lists this{others}.",
+        )
 
 
 def _words(format: Format) -> str:

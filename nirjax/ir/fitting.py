@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from nirjax.errors import NIRError, quoted
+from nirjax.errors import quoted
 from nirjax.ir.findings import Finding, on_cycles
 from nirjax.ir.inline import FlatGraph, port_kind
 from nirjax.ir.nodes import NIRNode, Shape
@@ -39,7 +39,11 @@ class Layout:
 
     @staticmethod
     def of(flat: FlatGraph, dt: float) -> Layout:
-        """The layout of a flat graph."""
+        """The layout of a flat graph.
+
+        Raises:
+            ShapeError: an edge whose two ends differ.
+        """
         inner = {name for name in flat.nodes if port_kind(flat, name) == "inner"}
         edges = list(flat.edges)
         for port in inner:
@@ -52,12 +56,13 @@ class Layout:
         for a, b in dict.fromkeys(edges):
             after[a].append(b)
             before[b].append(a)
-        try:
-            shapes = known_shapes(flat)
-        except NIRError:
-            shapes = {}
-        freeze = {name: tuple(names) for name, names in after.items()}
-        return Layout(nodes, freeze, {name: tuple(names) for name, names in before.items()}, shapes, dt)
+        return Layout(
+            nodes,
+            {name: tuple(names) for name, names in after.items()},
+            {name: tuple(names) for name, names in before.items()},
+            known_shapes(flat),
+            dt,
+        )
 
     def kind(self, name: str) -> str:
         """The node's type, in NIR's word."""
@@ -180,7 +185,7 @@ class Fan:
     through: tuple[str, ...]
 
     def findings(self, layout: Layout, target: str) -> Iterator[Finding]:
-        for name in (*layout.of_kind("Input"), *layout.neurons()):
+        for name in layout.neurons():
             reached = [other for other in layout.behind(name, self.through) if layout.kind(other) in self.kinds]
             if len(reached) > self.most:
                 text = f"it leads to {len(reached)} layers, and {self.most} is the most"

@@ -164,7 +164,7 @@ def _dead(flat: FlatGraph) -> Iterator[Finding]:
             f"{threshold[at]:.6g}"
         )
         rest = np.maximum.reduce(
-            np.broadcast_arrays(0, getattr(node, "v_leak", 0), getattr(node, "v_reset", 0), reach * 0)
+            np.broadcast_arrays(0, getattr(node, "v_leak", 0), getattr(node, "v_reset", 0), np.zeros_like(reach))
         )
         if np.any(reach[dead] > rest[dead]):  # something drives it: a matter of gains
             yield Finding("dead", name, "v_threshold", f"{text}; with an input gain of one it may", "note")

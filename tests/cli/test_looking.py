@@ -171,3 +171,34 @@ def test_convert_keeps_metadata(here, nirjax_command):
     nirjax.write("by-hand.nir", graph)
     assert nirjax_command("convert", "by-hand.nir", "again.nir")[0] == 0
     assert nirjax.read("again.nir").metadata["by"] == "hand"
+
+
+def test_inspect_tells_what_a_chip_cannot_hold(here, nirjax_command):
+    code, out, _ = nirjax_command("inspect", "nirjax-demo/digits.nir", "--target", "speck")
+    assert code == 0
+    assert "error: 1.lif: speck: it cannot hold a LIF: its neurons do not leak" in out
+    code, out, _ = nirjax_command("inspect", "nirjax-demo/digits.nir", "--target", "spinnaker2", "--json")
+    found = json.loads(out)
+    assert found["target"] == "spinnaker2"
+    assert not [one for one in found["findings"] if one["severity"] == "error"]
+    _, out, _ = nirjax_command("inspect", "nirjax-demo/digits.nir", "--target", "spinnaker2")
+    assert "spinnaker2: nothing is refused" in out
+    code, _, err = nirjax_command("inspect", "nirjax-demo/digits.nir", "--target", "akida")
+    assert code == 2
+    assert "no such target" in err
+
+
+def test_convert_stores_parameters_as_a_chip_does(here, nirjax_command):
+    code, _, err = nirjax_command("convert", "nirjax-demo/digits.nir", "stored.nir", "--bits", "4", "--dt", "1e-4")
+    assert (code, err) == (0, "")
+    changed = {
+        (one.node, one.field) for one in nirjax.diff("nirjax-demo/digits.nir", "stored.nir") if one.kind == "value"
+    }
+    assert changed == {("0", "weight"), ("1.w_rec", "weight"), ("2", "weight")}
+    entry = nirjax.read("stored.nir").nodes["2"].metadata["quantization"]["weight"]
+    assert (int(entry["lowest"]), int(entry["highest"])) == (-8, 7)
+    nirjax_command("convert", "stored.nir", "again.nir", "--bits", "4", "--dt", "1e-4")
+    assert nirjax.diff("stored.nir", "again.nir") == []
+    code, _, err = nirjax_command("convert", "nirjax-demo/digits.nir", "t.nir", "--target", "spinnaker2")
+    assert code == 2
+    assert "the time step is missing" in err

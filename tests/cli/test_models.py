@@ -169,3 +169,35 @@ def test_compare_with_wrong_input_is_one_line(here, nirjax_command, line):
     code, _, err = nirjax_command("compare", GRAPH, GRAPH, *line)
     assert code == 2
     assert len(err.strip().splitlines()) == 1
+
+
+def test_finetune_for_a_chip_writes_what_the_chip_stores(here, nirjax_command):
+    code, _, err = nirjax_command(
+        "finetune", GRAPH, TRAIN, "--dt", "1e-4", "--valid-share", "0.25", "--steps", "1", "--target", "spinnaker2",
+        "--bits", "4", "--out", "tuned.nir",
+    )  # fmt: skip
+    assert code == 0, err
+    tuned = nirjax.read("tuned.nir")
+    assert str(tuned.metadata["nirjax"]["dialect"]) == "spinnaker2()"
+    for name in ("0", "1.w_rec", "2"):
+        entry = tuned.nodes[name].metadata["quantization"]["weight"]
+        numbers = np.float64(tuned.nodes[name].weight) / np.float64(entry["scale"])
+        np.testing.assert_array_equal(numbers, np.round(numbers))
+        assert np.abs(numbers).max() <= 7
+    line = ("evaluate", "tuned.nir", TEST, "--dt", "1e-4", "--json")
+    code, first, _ = nirjax_command(*line, "--dialect", "spinnaker2()")
+    assert code == 0
+    _, again, _ = nirjax_command(*line, "--target", "spinnaker2", "--bits", "4")
+    assert json.loads(first)["metrics"] == json.loads(again)["metrics"]
+
+
+def test_a_graph_that_a_chip_cannot_hold_is_refused_in_one_line(here, nirjax_command):
+    line = ("finetune", GRAPH, TRAIN, "--dt", "1e-4", "--steps", "1", "--out", "t.nir", "--target", "speck")
+    code, _, err = nirjax_command(*line)
+    assert code == 2
+    assert "speck: it cannot hold a LIF" in err
+    assert len(err.splitlines()) == 1
+    assert not (here / "t.nir").exists()
+    code, _, err = nirjax_command(*line[:-1], "spek")
+    assert code == 2
+    assert "no such target" in err
