@@ -30,6 +30,14 @@ EXIT_CODES = "exit codes: 0 fine, 2 wrong arguments, files or data"
 
 _PIPED_WIDTH = 160
 
+_HINTS = {
+    "nirjax.read(path, repair=True)": "--repair",
+    "`time_axis` says where time is": "x is (sample, time, *shape)",
+    "field 'trainable'": "--trainable",
+    "resume=True": "--resume",
+}
+"""Words of the library, and those of the command line in their place."""
+
 Item = TypeVar("Item")
 
 
@@ -93,7 +101,10 @@ def _plain(value: Any) -> Any:
 
 def for_terminal(error: NIRError) -> str:
     """The error's text with hints that fit a command line."""
-    return str(error).replace("nirjax.read(path, repair=True)", "--repair")
+    text = str(error)
+    for hint, words in _HINTS.items():
+        text = text.replace(hint, words)
+    return text
 
 
 def shown(name: str) -> str:
