@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from nirjax.data.checks import Fit
-from nirjax.data.sources import OpenSource, open_source
+from nirjax.data.sources import OpenSource, fitting_source
 from nirjax.engine.model import Model
 from nirjax.errors import ArgumentError
 from nirjax.finetuning.measures import Measures
@@ -81,8 +81,7 @@ def evaluate(
         records.append("*.spikes")
     measures = _standard(model) if metrics is None else Measures.of(metrics)
     fit = Fit.of(model, labels=measures.read_labels())
-    source = open_source(data)
-    source.check(fit)
+    source = fitting_source(data, fit, "data")
     seen: list[int] = []
     values = score(
         scorer(Scoring(measures, tuple(records))),

@@ -31,7 +31,7 @@ def _is_kind(field: str) -> bool:
 
 
 def table(functions: tuple) -> list[str]:
-    """A row for each rule of each preset, with its default arguments; a column for each choice that one of them makes."""
+    """A row for each rule of each preset with its default arguments; a column for each choice that one makes."""
     default = Discretisation()
     found = [rule.discretisation for function in functions for rule in function().rules]
     fields = [name for name in FIELDS if any(getattr(one, name) != getattr(default, name) for one in found)]

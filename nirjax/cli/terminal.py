@@ -30,6 +30,15 @@ EXIT_CODES = "exit codes: 0 fine, 2 wrong arguments, files or data"
 
 _PIPED_WIDTH = 160
 
+_HINTS = {
+    "nirjax.read(path, repair=True)": "--repair",
+    "nirjax.read(path, repair='rewire')": "--rewire",
+    "`time_axis` says where time is": "x is (sample, time, *shape)",
+    "field 'trainable'": "--trainable",
+    "resume=True": "--resume",
+}
+"""Words of the library, and those of the command line in their place."""
+
 Item = TypeVar("Item")
 
 
@@ -98,9 +107,8 @@ def for_terminal(error: NIRError) -> str:
 
 def in_shell(text: str) -> str:
     """A text whose hints speak of Python, speaking of options."""
-    texts = {"nirjax.read(path, repair=True)": "--repair", "nirjax.read(path, repair='rewire')": "--rewire"}
-    for python, option in texts.items():
-        text = text.replace(python, option)
+    for hint, words in _HINTS.items():
+        text = text.replace(hint, words)
     return text
 
 

@@ -22,13 +22,16 @@ from nirjax.cli.arguments import (
 )
 from nirjax.cli.data_files import check_folder
 from nirjax.cli.terminal import EXIT_CODES, FINE, say, show_json, show_table
-from nirjax.errors import ArgumentError
+from nirjax.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
+    from nirjax.engine.model import Model
     from nirjax.finetuning.loop import FinetuneResult
+    from nirjax.finetuning.quantization import Quantize
 
 HELP = "train a graph's weights and biases, or other parameters, and write the tuned graph"
 
+LEARNING_RATE = 1e-3
 OPTIMIZERS = ("adam", "adamw", "sgd")
 LOSSES = (
     "spike_count_cross_entropy",
@@ -36,9 +39,12 @@ LOSSES = (
     "stepwise_cross_entropy",
     "max_membrane_cross_entropy",
     "last_membrane_cross_entropy",
+    "summed_softmax_cross_entropy",
+    "first_spike_time_cross_entropy",
     "spike_count_mse",
     "spike_rate_mse",
     "membrane_mse",
+    "first_spike_time_mse",
 )
 
 
@@ -69,14 +75,29 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "--surrogate", metavar="NAME", help=f"derivative of the spikes: {', '.join(SURROGATES)}, or a call: 'atan(2)'"
     )
     parser.add_argument("--optimizer", default="adam", choices=OPTIMIZERS, help="(default: adam)")
-    parser.add_argument("--learning-rate", type=positive, default=1e-3, metavar="R", help="(default: 0.001)")
+    parser.add_argument(
+        "--learning-rate", action="append", type=rate, metavar="[PATTERN=]R",
+        help="of the parameters that match the pattern, such as '*.tau=1e-4', or of all others; may be given several "
+        "times (default: 0.001)",
+    )  # fmt: skip
     parser.add_argument("--epochs", type=count, metavar="N", help="passes through TRAIN (default: 10, without --steps)")
     parser.add_argument("--steps", type=count, metavar="N", help="updates; whichever comes first ends the training")
     parser.add_argument("--patience", type=count, metavar="N", help="stop after N passes without a better model")
+    parser.add_argument(
+        "--truncation", type=count, metavar="K", help="let gradients flow back through K time steps at most"
+    )
+    parser.add_argument(
+        "--skip-nonfinite", type=whole, default=0, metavar="N",
+        help="skip up to N steps in a row whose loss or gradient is not finite (default: the first one is an error)",
+    )  # fmt: skip
     add_batch_size(parser, None, "samples in a batch (default: 32)")
     parser.add_argument("--seed", type=whole, default=0, metavar="N", help="of the data's order (default: 0)")
     parser.add_argument("--checkpoints", metavar="DIR", help="keep training states here")
     parser.add_argument("--resume", action="store_true", help="continue from the newest state in DIR")
+    parser.add_argument(
+        "--no-provenance", action="store_true",
+        help="do not note version, dt, dialect, what was trained and the digest of GRAPH in the metadata of OUT.nir",
+    )  # fmt: skip
     parser.add_argument(
         "--plot", metavar="FILE.png", help="draw the training curves (needs: pip install 'nirjax[plot]')"
     )
@@ -94,34 +115,11 @@ def execute(args: argparse.Namespace) -> int:
     if args.resume and not args.checkpoints:
         raise ArgumentError("there is nothing to resume from", field="--resume", expected="--checkpoints DIR")
     model, quantization = model_of(args, surrogate=args.surrogate), quantization_of(args)
-    import optax
-
     from nirjax.exporting import to_nir
-    from nirjax.finetuning import losses
-    from nirjax.finetuning.loop import finetune
     from nirjax.ir.hdf5 import write
 
-    train, valid = args.train, args.valid
-    if args.valid_share:
-        train, valid = split(args.train, args.valid_share, args.seed)
-    result = finetune(
-        model,
-        train,
-        valid,
-        optimizer=getattr(optax, args.optimizer)(args.learning_rate),
-        loss=getattr(losses, args.loss),
-        **({"trainable": args.trainable} if args.trainable else {}),
-        transform=() if quantization is None else quantization,
-        epochs=args.epochs or (None if args.steps else 10),
-        steps=args.steps,
-        batch_size=args.batch_size,
-        patience=args.patience,
-        seed=args.seed,
-        checkpoints=args.checkpoints,
-        resume=args.resume,
-        progress=not args.json,
-    )
-    write(args.out, to_nir(stored(result.model, quantization), provenance=True))
+    result = trained(args, model, quantization)
+    write(args.out, to_nir(stored(result.model, quantization), provenance=not args.no_provenance))
     if args.plot:
         from nirjax import plot
         from nirjax.cli.pictures import figure, save
@@ -133,6 +131,72 @@ def execute(args: argparse.Namespace) -> int:
     return FINE
 
 
+def trained(args: argparse.Namespace, model: Model, quantization: Quantize | None) -> FinetuneResult:
+    """What `nirjax.finetune` makes of the arguments.
+
+    Raises:
+        NIRError: what `nirjax.finetune` raises; the file is named where there is one.
+    """
+    from nirjax.finetuning import losses
+    from nirjax.finetuning.loop import finetune
+
+    train, valid = args.train, args.valid
+    if args.valid_share:
+        train, valid = split(args.train, args.valid_share, args.seed)
+    try:
+        return finetune(
+            model,
+            train,
+            valid,
+            optimizer=optimizer_of(args, model),
+            loss=getattr(losses, args.loss),
+            **({"trainable": args.trainable} if args.trainable else {}),
+            transform=() if quantization is None else quantization,
+            truncation=args.truncation,
+            epochs=args.epochs or (None if args.steps else 10),
+            steps=args.steps,
+            batch_size=args.batch_size,
+            patience=args.patience,
+            seed=args.seed,
+            skip_nonfinite=args.skip_nonfinite,
+            checkpoints=args.checkpoints,
+            resume=args.resume,
+            progress=not args.json,
+        )
+    except DataError as error:
+        raise (error if args.valid else error.located(file=args.train)) from None
+
+
+def rate(text: str) -> tuple[str | None, float]:
+    """A learning rate, and the pattern of the parameters that it is for: "1e-3", "*.tau=1e-4"."""
+    pattern, _, number = text.rpartition("=")
+    return pattern or None, positive(number)
+
+
+def optimizer_of(args: argparse.Namespace, model: Model) -> Any:
+    """The optimizer, or one for each pattern; what no pattern names has the rate that stands alone.
+
+    Raises:
+        ArgumentError: two rates for one pattern. PatternError: a pattern that matches no parameter.
+    """
+    import optax
+
+    from nirjax.engine.records import matching
+    from nirjax.finetuning.partition import WEIGHTS_AND_BIASES, chosen_names
+
+    given = args.learning_rate or []
+    rates = dict(given)
+    if len(rates) < len(given):
+        raise ArgumentError("two learning rates for one pattern", field="--learning-rate")
+    kind, other = getattr(optax, args.optimizer), rates.pop(None, LEARNING_RATE)
+    if not rates:
+        return kind(other)
+    trained = chosen_names(model, args.trainable or WEIGHTS_AND_BIASES)
+    named = {name for pattern in rates for name in matching(pattern, trained, argument="--learning-rate")}
+    rest = tuple(name for name in trained if name not in named)
+    return {pattern: kind(number) for pattern, number in rates.items()} | ({rest: kind(other)} if rest else {})
+
+
 def split(path: str, part: float, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """The arrays of a .npz file as two sets of samples: training, validation.
 
@@ -142,7 +206,6 @@ def split(path: str, part: float, seed: int) -> tuple[dict[str, Any], dict[str, 
     import numpy as np
 
     from nirjax.cli.data_files import read_arrays
-    from nirjax.errors import DataError
 
     arrays = {name: values for name, values in read_arrays(path).items() if name in ("x", "y", "length")}
     sizes = {name: len(values) if values.ndim else 0 for name, values in arrays.items()}
@@ -165,7 +228,7 @@ def report(args: argparse.Namespace, result: FinetuneResult) -> None:
              "metrics": result.metrics, "history": result.history}
         )  # fmt: skip
         return
-    say(f"\n{steps} steps, the best after {result.best_step}", style="bold")
+    say(f"\n{steps} {'step' if steps == 1 else 'steps'}, the best after {result.best_step}", style="bold")
     rows = [(name.replace("_", " "), f"{value:.4g}") for name, value in result.metrics.items()]
     show_table(["measure", "there"], rows, right=("there",))
     say(f"\nwritten to {args.out}")

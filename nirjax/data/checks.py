@@ -12,6 +12,11 @@ import numpy as np
 from nirjax.engine.model import Model
 from nirjax.errors import DataError
 
+_BATCHES = (
+    "If the source gives whole batches, as loaders do, say so: nirjax.data.Source(source, batched=True), with "
+    "time_axis=1 where the samples come first"
+)
+
 Arrays = np.ndarray | dict[str, np.ndarray]
 """The input of a graph: one array, or one per Input node."""
 
@@ -197,9 +202,10 @@ class Fit:
             )  # fmt: skip
         for name, expected in self.inputs.items():
             if shape[name] != tuple(expected):
+                batches = shape[name][1:] == tuple(expected)
                 raise DataError(
                     "x does not fit the model", node=name, field="x", found=f"{shape[name]} at each time step",
-                    expected=f"{tuple(expected)}", hint="`time_axis` says where time is",
+                    expected=f"{tuple(expected)}", hint=_BATCHES if batches else "`time_axis` says where time is",
                 )  # fmt: skip
         if self.classes is not None and y is not None and y.dtype.kind == "i" and y.ndim == 1 and y.size:
             low, high = int(y.min()), int(y.max())

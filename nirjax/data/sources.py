@@ -81,6 +81,28 @@ def open_source(source: Any, *, time_axis: int = 0, batched: bool = False) -> Op
     )  # fmt: skip
 
 
+def fitting_source(given: Any, fit: Fit, name: str) -> OpenSource:
+    """The source, held against what a model takes as far as it is in memory.
+
+    Args:
+        given: as for `open_source`.
+        fit: what the model takes.
+        name: of the argument, for errors.
+
+    Raises:
+        DataError, FileError: as `open_source`; it does not fit the model. They name the file, or the argument.
+    """
+    try:
+        source = open_source(given)
+        source.check(fit)
+    except DataError as error:
+        if isinstance(given, str | os.PathLike):
+            raise error.located(file=given) from None
+        error.message += f", in `{name}`"
+        raise
+    return source
+
+
 def _holds_arrays(value: Any) -> bool:
     if isinstance(value, Mapping):
         return bool(value) and all(hasattr(part, "shape") for part in value.values())

@@ -26,7 +26,9 @@ def are_labels(target: Array, shape: tuple[int, ...]) -> bool:
             expected=f"labels {shape[:-1]} or values {shape}",
         )  # fmt: skip
     if not jnp.issubdtype(target.dtype, jnp.integer):
-        raise DataError("labels are integers", field="target", found=str(target.dtype))
+        raise DataError(
+            "labels are integers", field="target", found=str(target.dtype), hint="For whole numbers: y.astype(int)"
+        )
     return True
 
 

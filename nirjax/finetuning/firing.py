@@ -6,6 +6,7 @@ import warnings
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from nirjax.data.batch import Batch
@@ -34,8 +35,10 @@ def _rates(model: Model, batch: Batch) -> dict[str, Array]:
     return {name.removesuffix(".spikes"): jnp.mean(rates) for (_, name, _), rates in found.items()}
 
 
-def warn_of_silence(rates: dict[str, float]) -> None:
-    """A NIRWarning that names the nodes without a single spike."""
+def warn_of_silence(rates: dict[str, float], batch: Batch) -> None:
+    """A NIRWarning if all of the input is zero, and one that names the nodes without a single spike."""
+    if not any(np.any(x) for x in jax.tree.leaves(batch.x)):
+        warnings.warn("the input of the first batch is zero throughout", NIRWarning, stacklevel=5)
     silent = [name for name, value in rates.items() if value == 0]
     if silent:
         names = ", ".join(quoted(name) for name in silent)

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from nirjax.data.checks import Fit
-from nirjax.data.sources import open_source
+from nirjax.data.sources import fitting_source
 from nirjax.engine.model import Model, Params
 from nirjax.errors import ArgumentError, PatternError, TrainingError
 from nirjax.finetuning import losses
@@ -149,10 +149,8 @@ def finetune(
     model, transforms = begun(model, (transform,) if callable(transform) else tuple(transform))
     scoring = Scoring(measures, (record,) if isinstance(record, str) else tuple(record), transforms)
     params, rest = _chosen(model, trainable)
-    source, held_out = open_source(train), None if valid is None else open_source(valid)
-    source.check(fit)
-    if held_out is not None:
-        held_out.check(fit)
+    source = fitting_source(train, fit, "train")
+    held_out = None if valid is None else fitting_source(valid, fit, "valid")
     training = Training(
         train=source,
         valid=held_out,
@@ -214,6 +212,7 @@ def _chosen(model: Model, trainable: Sequence[str] | str) -> tuple[Params, Rest]
         params, rest = partition(model, trainable)
     except PatternError as error:
         if tuple(trainable) != WEIGHTS_AND_BIASES:
+            error.field = "trainable"
             raise
         raise TrainingError(
             "there is nothing to train: the graph has neither weights nor biases", field="trainable",

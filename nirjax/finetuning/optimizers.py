@@ -80,6 +80,8 @@ def _choices(patterns: tuple[Pattern, ...], names: list[str]) -> dict[str, int]:
         except PatternError as error:
             error.hint = "Only what is trained is looked at: add it to `trainable`"
             raise
+        if not matched:
+            raise PatternError("nothing is left of these patterns", field="optimizer", found=pattern)
         for name in matched:
             if name in chosen:
                 raise PatternError(

@@ -26,6 +26,7 @@ from jax import Array
 from nirjax.engine.model import Grids, Model, Params
 from nirjax.engine.records import matching
 from nirjax.errors import ArgumentError, PatternError
+from nirjax.exporting import to_nir
 from nirjax.finetuning.layers import Layer, gain, layers_of
 from nirjax.finetuning.targets import SCALES, Target, check_held, target_of
 from nirjax.ir.grids import Format, Grid, grids_of, signed

@@ -128,7 +128,7 @@ class Training:
         if state.batch == 0:
             rates = firing_rates(transformed(combine(state.params, self.rest), self.transform, key), batch)
             if state.step == 0:
-                warn_of_silence(rates)
+                warn_of_silence(rates, batch)
             state = dataclasses.replace(state, spike_rate=mean(list(rates.values())) if rates else None)
         updated = self.update(state.params, state.optimizer_state, self.rest, batch, key)
         graded = updated.graded

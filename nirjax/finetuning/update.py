@@ -133,10 +133,15 @@ def check_finite(graded: Graded, params: Params, step: int) -> None:
     gradients = [name for name, finite in _named(graded.finite) if not finite]
     broken = [name for name, value in _named(params) if not jnp.isfinite(value).all()]
     node, field = [*broken, *gradients][0] if broken or gradients else (None, None)
+    hint = "A smaller learning rate, or optax.clip_by_global_norm before the optimizer, often helps"
+    if step == 1:
+        hint = (
+            "It is so before any update: are dt, the dialect and the scale of x those that the graph was made for? "
+            "nirjax.first_nonfinite(model, x) says where a run leaves the finite numbers"
+        )
     raise TrainingError(
         f"the {'gradient' if math.isfinite(loss) else 'loss'} is not finite at step {step}", node=node, field=field,
-        found=f"loss {loss}",
-        hint="A smaller learning rate, or optax.clip_by_global_norm before the optimizer, often helps",
+        found=f"loss {loss}", hint=hint,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -118,6 +119,89 @@ def test_finetune_trains_what_it_is_told_and_nothing_else(here, nirjax_command):
     assert changed <= {("2", "weight"), ("2", "bias")}
     metadata = nirjax.read("tuned.nir").metadata["nirjax"]
     assert float(metadata["dt"]) == 1e-4
+
+
+def test_finetune_with_a_rate_for_each_pattern_says_where_it_stands(here, nirjax_command):
+    line = (
+        "finetune", GRAPH, TRAIN, "--dt", "1e-4", "--steps", "1", "--batch-size", "80", "--trainable", "2.*",
+        "--trainable", "3.tau_mem", "--learning-rate", "2.bias=0.5", "--learning-rate", "0.25", "--optimizer", "adam",
+        "--truncation", "10", "--skip-nonfinite", "1", "--no-provenance", "--out", "tuned.nir",
+    )  # fmt: skip
+    code, out, err = nirjax_command(*line)
+    assert code == 0
+    assert re.fullmatch(r"epoch 1  step 1/1  loss [\d.]+  accuracy [\d.]+  rate [\d.]+", err.strip())
+    assert "1 step, the best after 1" in out
+    before, after = nirjax.read(GRAPH).nodes["2"], nirjax.read("tuned.nir").nodes["2"]
+    # Adam's first step is its learning rate wherever the gradient is large
+    for field, rate in {"bias": 0.5, "weight": 0.25}.items():
+        moved = np.abs(getattr(after, field) - getattr(before, field))
+        assert moved.max() == pytest.approx(rate, rel=1e-2)
+    assert "nirjax" not in nirjax.read("tuned.nir").metadata
+
+
+RATES = [
+    (["--learning-rate", "*.tua=1"], "--learning-rate"),
+    (["--learning-rate", "1", "--learning-rate", "2"], "two learning rates"),
+    (["--learning-rate", "*.bias=fast"], "not a positive number"),
+    (["--learning-rate", "*.bias=1", "--learning-rate", "2.*=1"], "two optimizers"),
+    (["--truncation", "0"], "--truncation"),
+    (["--skip-nonfinite", "-1"], "--skip-nonfinite"),
+]
+
+
+@pytest.mark.parametrize(("options", "reason"), RATES, ids=lambda value: value if isinstance(value, str) else "")
+def test_finetune_with_rates_that_make_no_sense_is_one_line(here, nirjax_command, options, reason):
+    code, _, err = nirjax_command("finetune", GRAPH, TRAIN, "--dt", "1e-4", "--out", "t.nir", *options)
+    assert code == 2
+    assert reason in err
+    assert len(err.strip().splitlines()) == 1
+
+
+BAD_DATA = {
+    "a label too large": (lambda x, y: (x, y + 9), "field 'y': a label is out of range"),
+    "a negative label": (lambda x, y: (x, y - 9), "field 'y': a label is out of range"),
+    "labels that are floats": (lambda x, y: (x, y + 0.5), "labels are integers"),
+    "another shape": (lambda x, y: (x[..., 1:], y), "x is (sample, time, *shape)"),
+    "another number of samples": (lambda x, y: (x, y[1:]), "differ in the number of samples"),
+    "no samples": (lambda x, y: (x[:0], y[:0]), "no recordings"),
+    "no time steps": (lambda x, y: (x[:, :0], y), "0 time steps"),
+    "NaN": (lambda x, y: (np.where(x, np.nan, 0.0), y), "not finite"),
+    "words": (lambda x, y: (x, y.astype(str)), "not made of real numbers"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_DATA)
+@pytest.mark.parametrize("part", ["train", "valid"])
+def test_finetune_on_bad_data_is_one_line_that_names_the_file(here, nirjax_command, kind, part):
+    change, reason = BAD_DATA[kind]
+    known = np.load(TRAIN)
+    x, y = change(known["x"][:8], known["y"][:8])
+    np.savez("bad.npz", x=x, y=y)
+    files = ("bad.npz",) if part == "train" else (TRAIN, "--valid", "bad.npz")
+    code, out, err = nirjax_command("finetune", GRAPH, *files, "--dt", "1e-4", "--out", "t.nir")
+    assert (code, out) == (2, "")
+    assert reason in err
+    assert len(err.strip().splitlines()) == 1
+    if kind != "labels that are floats" or part == "train":
+        assert "file 'bad.npz'" in err
+
+
+def test_finetune_without_weights_is_one_line(here, nirjax_command):
+    full = {name: np.ones(8, np.float32) for name in ("tau", "r", "v_leak", "v_threshold")}
+    parts = {"in": nodes.Input((8,)), "lif": nodes.LIF(**full), "out": nodes.Output((8,))}
+    nirjax.write("bare.nir", nirjax.NIRGraph(parts, [("in", "lif"), ("lif", "out")]))
+    code, _, err = nirjax_command("finetune", "bare.nir", TRAIN, "--dt", "1e-4", "--out", "t.nir")
+    assert (code, len(err.strip().splitlines())) == (2, 1)
+    assert "neither weights nor biases" in err
+
+
+def test_a_tuned_file_run_otherwise_is_warned_of(here, nirjax_command):
+    model = nirjax.from_nir(GRAPH, dt=1e-4)
+    nirjax.write("tuned.nir", nirjax.to_nir(model, provenance=True))
+    code, _, err = nirjax_command("inspect", "tuned.nir", "--dt", "1e-4", "--dialect", "exact")
+    assert code == 0
+    assert err.startswith("warning: this graph was tuned under dialect 'nir()', not 'exact()'")
+    assert nirjax_command("inspect", "tuned.nir", "--dt", "1e-4")[2] == ""
 
 
 def test_held_back_samples_are_drawn_by_the_seed_and_never_trained_on(here):

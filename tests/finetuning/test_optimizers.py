@@ -48,6 +48,7 @@ BAD: dict[str, tuple[Any, type[Exception], str]] = {
     "not trained": ({"*.weight": ADAM, "*.tau": ADAM, "*.r": ADAM}, PatternError, "trainable"),
     "two": ({"*": ADAM, "*.tau": ADAM}, PatternError, r"two optimizers .*lif1\.tau"),
     "none": ({"*.weight": ADAM}, PatternError, r"no optimizer; found lif1\.tau"),
+    "all taken away": ({"*": ADAM, ("*", "!*"): ADAM}, PatternError, "nothing is left"),
     "empty": ({}, ArgumentError, "no optimizer"),
     "a number": ({"*": 1e-3}, ArgumentError, r"optimizer\['\*'\]"),
     "not called": ({"*": optax.adam}, ArgumentError, "called"),
