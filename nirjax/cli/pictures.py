@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nirjax.errors import FileError
+from nirjax.ir.atomic import replace_file
 from nirjax.plot.canvas import require_matplotlib
 
 if TYPE_CHECKING:
@@ -37,7 +39,9 @@ def save(picture: Axes | Figure, path: str | Path, *, dpi: int = 140) -> None:
     whole: Any = (
         picture.get_figure(root=True) if hasattr(picture, "get_figure") and hasattr(picture, "plot") else picture
     )
+    drawn = io.BytesIO()
     try:
-        whole.savefig(path, dpi=dpi)
+        whole.savefig(drawn, dpi=dpi, format=Path(path).suffix[1:] or None)
     except (OSError, ValueError) as error:
         raise FileError("the picture cannot be written", file=path, found=str(error)) from None
+    replace_file(path, drawn.getvalue())

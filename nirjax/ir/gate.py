@@ -44,7 +44,10 @@ class Gate:
     def open_file(path: bytes, limits: Limits) -> Gate:
         """Open a file for reading; raises FileError where HDF5 finds no sound file of its own."""
         with hdf5(Where(None), "not a sound HDF5 file"):
-            return Gate(h5f.open(path, h5f.ACC_RDONLY), limits)
+            try:
+                return Gate(h5f.open(path, h5f.ACC_RDONLY), limits)
+            except BlockingIOError:
+                raise FileError("another process is writing the file", hint="Read it when that is done.") from None
 
     def close(self) -> None:
         """Close the file, and whatever of it an error's traceback may still hold."""

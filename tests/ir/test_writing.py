@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import stat
-import subprocess
-import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,37 +21,6 @@ from nirjax.ir.hdf5 import read, write
 ROOT = Path(__file__).parents[2]
 GRAPH = NIRGraph.from_list(ir.Scale(np.ones(3, np.float32)))
 SCALE = ir.Scale(np.ones(3, np.float32))
-
-
-def run(code: str) -> subprocess.CompletedProcess[str]:
-    """Code in a process of its own, with a graph `graph` of about 4 MB that does not compress."""
-    start = f"""
-import resource, sys
-sys.path.insert(0, {str(ROOT)!r})
-import numpy as np
-from nirjax.ir.hdf5 import read, write
-from nirjax.ir.graph import NIRGraph
-from nirjax.ir.nodes import Scale
-from nirjax.errors import FileError
-graph = NIRGraph.from_list(Scale(np.random.default_rng(0).normal(size=500_000)))
-"""
-    return subprocess.run([sys.executable, "-c", start + code], capture_output=True, text=True, check=False)
-
-
-def test_a_limit_on_the_size_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "a.nir"
-    write(path, GRAPH)
-    done = run(f"""
-resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
-try:
-    write({str(path)!r}, graph)
-except FileError as error:
-    print(error)
-""")
-    assert "cannot be written" in done.stdout, done
-    assert str(path) in done.stdout
-    assert os.listdir(tmp_path) == ["a.nir"]
-    assert diff(read(path, trusted=True), GRAPH) == []
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,41 +55,6 @@ def test_an_interruption_leaves_the_old_file(error: Any, tmp_path: Path, monkeyp
         write(tmp_path / "a.nir", NIRGraph.from_list(SCALE, SCALE))
     assert os.listdir(tmp_path) == ["a.nir"]
     assert diff(read(tmp_path / "a.nir", trusted=True), GRAPH) == []
-
-
-@pytest.mark.slow
-def test_after_any_kill_the_file_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / "a.nir"
-    write(path, GRAPH)
-    rng = np.random.default_rng(0)
-    seen = set()
-    for _ in range(25):
-        code = f"""
-import sys
-sys.path.insert(0, {str(ROOT)!r})
-import numpy as np
-from nirjax.ir.hdf5 import write
-from nirjax.ir.graph import NIRGraph
-from nirjax.ir.nodes import Scale
-graphs = [NIRGraph.from_list(Scale(np.full(n, n, np.float32))) for n in (100_000, 200_000)]
-while True:
-    for graph in graphs:
-        print(1, flush=True)
-        write({str(path)!r}, graph, compression=None)
-"""
-        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as child:
-            assert child.stdout is not None
-            start = time.perf_counter()
-            for _ in range(rng.integers(2, 6)):
-                once, start = time.perf_counter() - start, time.perf_counter()
-                child.stdout.readline()
-            time.sleep(rng.uniform(0, min(once, 1)))
-            child.send_signal(signal.SIGKILL)
-        graph = read(path, trusted=True)
-        scale = graph.nodes["scale"].scale
-        assert np.all(scale == (scale.size if scale.size > 3 else 1))
-        seen.add(scale.size)
-    assert {100_000, 200_000} <= seen
 
 
 def test_writers_do_not_mix(tmp_path: Path) -> None:
