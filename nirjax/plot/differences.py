@@ -68,7 +68,7 @@ def comparison(
         text = "nothing differs"
     half = float(places[1] - places[0]) / 2 if len(places) > 1 else 0.5
     ax.set_xlim(float(places[0]) - half, float(places[-1]) + half)
-    place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
     ax.legend(title=text, title_fontsize=9, alignment="left", frameon=False, fontsize=9, **place)
     return ax
 
