@@ -91,12 +91,16 @@ class Quantize:
             grids.setdefault(node, {})[field] = grid
 
         for node, field in chosen:
-            if formats[field].uniform:
-                params[node][field] = _evened(params[node][field])
-            unit = formats[field].unit
-            if unit is not None:
-                wide = _wide(params[node][field]).dtype
-                store(node, field, formats[field].grid(jnp.asarray(unit * model.program.plan.sites[node].dt, wide)))
+            before, format = params[node][field], formats[field]
+            if format.uniform:
+                params[node][field] = _evened(before)
+            if format.unit is not None:
+                scale = jnp.asarray(format.unit * model.program.plan.sites[node].dt, _wide(before).dtype)
+                store(node, field, format.grid(scale))
+            if format.moves_r is not None and "r" in params[node]:
+                r = params[node]["r"]
+                moved = (format.moves_r + r) * (params[node][field] / before - 1)
+                params[node]["r"] = straight_through(r, r + jax.lax.stop_gradient(moved))
         scaled = [(node, field) for node, field in chosen if formats[field].unit is None]
         for group in _groups(model, scaled, formats, self.scale):
             for part, grid in zip(group, self._grids(model, params, group), strict=True):
@@ -274,7 +278,9 @@ def _gains(model: Model, params: Params, group: Sequence[_Part]) -> Array:
         each = jax.lax.stop_gradient(_wide(gain(sites[name], params[name])))
         if width:
             each = jnp.broadcast_to(each, sites[name].output_shape)
-        found.append(each.mean(tuple(range(len(width), each.ndim))))
+        rest = tuple(range(len(width), each.ndim))
+        least = each.min(rest)  # what is one number stays so, bit for bit
+        found.append(least + (each - jnp.expand_dims(least, rest)).mean(rest))
     return sum(found[1:], found[0]) / len(found) if found else jnp.ones((), jnp.float32)
 
 

@@ -86,7 +86,7 @@ xylo = Target(
         "weight": signed(8, symmetric=True),
         "bias": Format(0, 0),
         "v_threshold": signed(16),
-        "tau_mem": Format(1, None, form="power", unit=1),
+        "tau_mem": Format(1, None, form="power", unit=1, moves_r=1),
         "tau_syn": Format(1, None, form="power", unit=1),
     },
     limits=CHIPS["xylo"],
@@ -98,6 +98,7 @@ xylo = Target(
 Weights are 8 bits and thresholds 16, those of a neuron at one scale, as Rockpool's `channel_quantize` has it (which
 uses -127 to 127). Decays are bit shifts: a state loses 2^-n of itself in a step, tau = dt 2^n, and Rockpool refuses tau
 <= dt. Biases of weights are not transferred (xylo_mapper.py, `weight_nodes_have_no_biases`): they are stored as 0.
+Rockpool guesses the time step of a file as the least tau_mem / (1 + r), so r moves along with tau_mem.
 
 The dialect cannot say: states are integers, what a shift leaves over is lost, and a small state goes down by 1 in a
 step; 31 spikes at most in a step, 15 on an input channel, and one from an output neuron.
@@ -119,7 +120,7 @@ loihi2 = Target(
         "bias": Format(-4096, 4095),
         "v_threshold": Format(0, 131_071, uniform=True),
         "tau": _LAVA_DECAY,
-        "tau_mem": _LAVA_DECAY,
+        "tau_mem": dataclasses.replace(_LAVA_DECAY, moves_r=0),
         "tau_syn": dataclasses.replace(_LAVA_DECAY, highest=4096),
         "delay": Format(0, 63, unit=1),
     },
@@ -131,7 +132,8 @@ loihi2 = Target(
 Weights of both signs are the even integers from -256 to 254 (8 bits, shifted by one: `truncate_weights`,
 SignMode.MIXED), thresholds 17 bits (`vth`), biases the 13 bits of `bias_mant` with `bias_exp` = 6, all of a layer at
 one scale; the weight exponent is 0. Decays are 12 bits of one: dt/tau_mem = dv/4096, dt/tau_syn = (du + 1)/4096
-(`ds_offset`), one for a layer. Delays are 6 bits of steps.
+(`ds_offset`), one for a layer. Delays are 6 bits of steps. The r of a CubaLIF, which has to be tau_mem / dt, moves
+along.
 
 A LIF's input has the gain dt/tau, which Lava's Dense has to hold within its weights: an integer here stands for the
 weight times that gain, on the scale of the threshold.

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from nirjax.ir.findings import close
-from nirjax.ir.fitting import Acyclic, Check, Cores, Fan, Most, Types, Wiring
+from nirjax.ir.fitting import Acyclic, Biases, Check, Cores, Fan, Most, Types, Wiring
 from nirjax.ir.importers import Limit
 
 Limits = tuple[Limit | Check, ...]
@@ -158,6 +158,10 @@ _XYLO: Limits = (
     ),
     *_each("CubaLIF.v_reset", _is(0), "it is not used: the threshold is subtracted", refuses=False),
     *_each("CubaLIF.v_leak", _is(0), "it is added to the membrane in every step", refuses=False),
+    Limit(
+        "CubaLIF", "r", lambda node, dt: close(node.tau_mem / (1 + node.r), dt),
+        "it is used for a guess of the time step, the least tau_mem / (1 + r)",
+    ),
 )  # fmt: skip
 
 # rockpool: docs/devices/xylo-overview.ipynb, "Xylo family members"; xylo_mapper.py of each device
@@ -212,6 +216,8 @@ LOIHI_2: Limits = (
     Limit("CubaLIF", "r", lambda node, dt: close(node.r, node.tau_mem / dt), "tau_mem / dt is asked for", refuses=True),
     *_each("LIF.v_reset CubaLIF.v_reset IF.v_reset", _is(0), _NOT_USED + ": the reset is to zero", refuses=False),
     *_each("Conv2d.padding", _numbers, "the padding in numbers is asked for"),
+    # lava: src/lava/proc/lif/models.py, subthr_dynamics
+    Biases(("CubaLIF",), "a bias is added to the membrane, not to the current"),
     # brief: "1 million" neurons, "120 million" synapses a chip
     Most(neurons=1_000_000, synapses=120_000_000),
 )

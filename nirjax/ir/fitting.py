@@ -193,6 +193,25 @@ class Fan:
 
 
 @dataclass(frozen=True)
+class Biases:
+    """Neurons in front of which biases mean something else.
+
+    Attributes:
+        kinds: their types.
+        what: what becomes of the biases.
+    """
+
+    kinds: tuple[str, ...]
+    what: str
+
+    def findings(self, layout: Layout, target: str) -> Iterator[Finding]:
+        for name, node in layout.nodes.items():
+            kinds = {layout.kind(other) for other in layout.after[name]}
+            if np.any(getattr(node, "bias", 0)) and kinds & set(self.kinds):
+                yield Finding("ignored", name, "bias", f"{target}: {self.what}")
+
+
+@dataclass(frozen=True)
 class Most:
     """How much there may be of something in the whole graph; None is no bound.
 

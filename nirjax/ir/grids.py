@@ -87,6 +87,7 @@ class Format:
         lowest, highest, step, form: as of a `Grid`.
         unit: the scale in time steps, for what has the unit of time; None for a scale that is found from the values.
         uniform: all neurons of a layer have one number.
+        moves_r: of a membrane's time constant: r moves along, so that (r + moves_r) / tau stays; None: r stays.
     """
 
     lowest: int
@@ -95,6 +96,7 @@ class Format:
     form: str = "multiple"
     unit: float | None = None
     uniform: bool = False
+    moves_r: float | None = None
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:

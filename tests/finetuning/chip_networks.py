@@ -39,6 +39,7 @@ def recurrent(bias: bool = False) -> nirjax.NIRGraph:
     first = ir.Affine(normal(5, 3), normal(5, seed=9)) if bias else ir.Linear(normal(5, 3))
     hidden = cubalif(5, r=1, w_in=1, v_threshold=0.8)
     times = {"tau_mem": np.linspace(0.004, 0.03, 5), "tau_syn": np.linspace(0.0025, 0.01, 5)}
+    times["r"] = times["tau_mem"] / DT - 1  # as Rockpool writes it
     fields = {name: getattr(hidden, name) for name in hidden.field_names()}
     nodes = {
         "in": ir.Input((3,)),
@@ -46,7 +47,7 @@ def recurrent(bias: bool = False) -> nirjax.NIRGraph:
         "hidden": ir.CubaLIF(**fields | {name: value.astype(np.float32) for name, value in times.items()}),
         "rec": ir.Linear(normal(5, 5, seed=1, std=0.3)),
         "read": ir.Linear(normal(2, 5, seed=2)),
-        "last": cubalif(2, r=1, w_in=1, tau_mem=0.012, tau_syn=0.005, v_threshold=0.6),
+        "last": cubalif(2, r=11, w_in=1, tau_mem=0.012, tau_syn=0.005, v_threshold=0.6),
         "out": ir.Output((2,)),
     }
     return graph(nodes, "in fc hidden read last out", "hidden rec hidden")
@@ -64,6 +65,13 @@ def layered() -> nirjax.NIRGraph:
         "out": ir.Output((2,)),
     }
     return graph(nodes, "in fc lif wait fc2 lif2 out")
+
+
+def currents() -> nirjax.NIRGraph:
+    """A layer of current-based neurons as snnTorch writes them: for Loihi 2."""
+    neuron = cubalif(4, tau_mem=0.0123, tau_syn=0.0047, r=12.3, w_in=4.7, v_threshold=0.9)
+    nodes = {"in": ir.Input((3,)), "fc": ir.Linear(normal(4, 3)), "n": neuron, "out": ir.Output((4,))}
+    return graph(nodes, "in fc n out")
 
 
 def undelayed() -> nirjax.NIRGraph:

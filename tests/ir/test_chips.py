@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
-from engine.graphs import conv2d, cubalif, filled, graph, if_, lif, linear, ports
+from engine.graphs import affine, conv2d, cubalif, filled, graph, if_, lif, linear, ports
 from finetuning.chip_networks import DT, GRAPHS, convolutional, layered, recurrent, undelayed
 
 from nirjax import ir, lint
@@ -273,6 +273,8 @@ def test_xylo_s_design_rules():
     assert refused(quick, "xylo") == [("last", "tau_syn")]
     assert refused(quick, "xylo", dt=DT / 2) == []
     assert ("fc", "bias") in ignored(recurrent(bias=True), "xylo")
+    assert ignored(recurrent(), "xylo") == set()
+    assert ("last", "r") in ignored(changed(recurrent(), "last", r=1.0), "xylo")
     assert ("last", "w_in") in ignored(changed(recurrent(), "last", w_in=2.0), "xylo")
 
 
@@ -296,6 +298,8 @@ def test_loihi_s_current_based_neurons():
     nodes = ports((3,)) | {"fc": linear(3, 3)}
     assert refused(graph(nodes | {"n": cubalif(3, **neuron)}, "in fc n out"), "loihi2") == []
     assert refused(graph(nodes | {"n": cubalif(3, **neuron | {"r": 9})}, "in fc n out"), "loihi2") == [("n", "r")]
+    biased = ports((3,)) | {"fc": affine(3, 3), "n": cubalif(3, **neuron)}
+    assert ("fc", "bias") in ignored(graph(biased, "in fc n out"), "loihi2")
     assert refused(graph(nodes | {"n": cubalif(3, **neuron, v_leak=0.1)}, "in fc n out"), "loihi2") == [("n", "v_leak")]
 
 
