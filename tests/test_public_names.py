@@ -57,6 +57,7 @@ ARGUMENTS = {
     "diff": "a b",
     "suggest_dt": "graph",
     "flatten": "graph",
+    "merge_linear": "graph",
     "from_nir": "graph * dt dialect overrides surrogate feedback primitives schedule max_delay dtype",
     "to_nir": "model * provenance",
     "Model.__call__": "self x state",
