@@ -58,7 +58,7 @@ ARGUMENTS = {
     "suggest_dt": "graph",
     "flatten": "graph",
     "merge_linear": "graph",
-    "from_nir": "graph * dt dialect overrides surrogate feedback primitives schedule max_delay dtype",
+    "from_nir": "graph * dt dialect overrides surrogate feedback primitives schedule max_delay dtype product_dtype",
     "to_nir": "model * provenance",
     "Model.__call__": "self x state",
     "Model.step": "self x_t state",

@@ -23,8 +23,8 @@ def convolve(site: Site, params: Parameters, x: Array) -> Array:
     node = cast(Conv2d, site.node)
     space = "HW"[: len(site.input_shape) - 1]
     y = lax.conv_general_dilated(
-        x.reshape(-1, *site.input_shape),
-        params["weight"],
+        site.factor(x.reshape(-1, *site.input_shape)),
+        site.factor(params["weight"]),
         window_strides=node.strides(),
         padding=node.pads(),
         rhs_dilation=node.dilations(),
