@@ -23,6 +23,7 @@ _NAMES = {
     "lint": "nirjax.ir.lint",
     "Finding": "nirjax.ir.lint",
     "flatten": "nirjax.ir.flatten",
+    "merge_linear": "nirjax.ir.merging",
     "suggest_dt": "nirjax.ir.timestep",
     "from_nir": "nirjax.engine.model",
     "Model": "nirjax.engine.model",
@@ -137,6 +138,7 @@ if TYPE_CHECKING:
     from nirjax.ir.hdf5 import write as write
     from nirjax.ir.lint import Finding as Finding
     from nirjax.ir.lint import lint as lint
+    from nirjax.ir.merging import merge_linear as merge_linear
     from nirjax.ir.timestep import suggest_dt as suggest_dt
     from nirjax.nnx import from_nnx as from_nnx
     from nirjax.nnx import to_nnx as to_nnx

@@ -95,9 +95,10 @@ BATTERY = Path(__file__).parent / "data" / "battery" / "p_lif.nir"
         "nirjax",
         "nirjax.read",
         "nirjax.errors, nirjax.ir, nirjax.NIRGraph, nirjax.suggest_dt, nirjax.diff, nirjax.write, nirjax.flatten",
+        "nirjax.merge_linear",
         f"nirjax.read({str(BATTERY)!r}, trusted=True)",
     ],
-    ids=["import", "read", "ir", "reading"],
+    ids=["import", "read", "ir", "merging", "reading"],
 )
 def test_what_needs_no_jax_imports_none(words: str) -> None:
     code = f"import sys, nirjax; {words}; print(*{{'jax', 'flax', 'optax'}} & set(sys.modules))"

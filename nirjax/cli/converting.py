@@ -15,7 +15,7 @@ from nirjax.cli.arguments import (
     stored,
 )
 from nirjax.cli.terminal import FINE, say, show_json
-from nirjax.errors import RepairWarning
+from nirjax.errors import NIRError, RepairWarning
 
 HELP = "rewrite a file in today's format; with --repair, mend old or odd ones; with --target, as a chip stores it"
 
@@ -26,25 +26,31 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", help="the .nir file to write; an existing one is replaced")
     add_repair(parser)
     parser.add_argument(
+        "--merge-linear",
+        action="store_true",
+        help="make one node of linear nodes that follow each other with nothing between; each merge is told",
+    )
+    parser.add_argument(
         "--compression", default="gzip", choices=("gzip", "lzf", "none"), help="of large arrays (default: gzip)"
     )
     add_quantization(parser)
     parser.add_argument("--dt", type=positive, help="the time step, which --target and --bits need")
     add_json(parser)
     parser.epilog = (
-        "Names, edges, values and metadata stay as they are, but for what --repair mends and tells, and for what\n"
-        "--target or --bits put on a grid, whose scales go into the metadata.\n\n"
+        "Names, edges, values and metadata stay as they are, but for what --repair mends and --merge-linear merges,\n"
+        "which is told, and for what --target or --bits put on a grid, whose scales go into the metadata.\n\n"
         "example: nirjax convert nirjax-demo/digits.nir converted.nir --repair\n"
         "exit codes: 0 written, 2 wrong arguments or files"
     )
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Read, mend if wished, write, and read back."""
+    """Read, mend and merge if wished, and write."""
     import warnings
 
     from nirjax.cli.terminal import complain
     from nirjax.ir.hdf5 import read, write
+    from nirjax.ir.merging import merged
 
     quantization = quantization_of(args)
     with warnings.catch_warnings(record=True) as caught:
@@ -54,6 +60,8 @@ def execute(args: argparse.Namespace) -> int:
     others = [str(one.message) for one in caught if not issubclass(one.category, RepairWarning)]
     for text in others:
         complain(f"warning: {text}", style="yellow")
+    graph, notices = merged(graph) if args.merge_linear else (graph, [])
+    merges = [str(NIRError(notice.message, node=notice.node)) for notice in notices]
     if quantization is not None:
         from nirjax.engine.model import from_nir
         from nirjax.exporting import to_nir
@@ -62,9 +70,12 @@ def execute(args: argparse.Namespace) -> int:
     write(args.out, graph, compression=None if args.compression == "none" else args.compression)
     size = os.path.getsize(args.out)
     if args.json:
-        show_json({"in": args.source, "out": args.out, "bytes": size, "repairs": mends, "warnings": others})
+        told = {"repairs": mends, "merges": merges, "warnings": others}
+        show_json({"in": args.source, "out": args.out, "bytes": size, **told})
     else:
         for mend in mends:
             say(f"mended: {mend}")
+        for merge in merges:
+            say(f"merged: {merge}")
         say(f"{args.source} -> {args.out}: {len(graph.nodes)} nodes, {size:,} bytes, {len(mends)} mends")
     return FINE

@@ -92,6 +92,7 @@ def lower(
     registry: Registry,
     max_delay: float | None,
     dtype: DTypeLike,
+    product_dtype: DTypeLike | None = None,
 ) -> tuple[Plan, Dialect]:
     """The plan of a graph under a dialect, and the dialect with the overrides in it.
 
@@ -120,6 +121,7 @@ def lower(
             output_shape=signals[name].output,
             dt=steps[name],
             dtype=dtype,
+            product_dtype=product_dtype,
             rule=dialect.of(name, type(node).__name__, name in looped),
             surrogate=surrogate,
             flatten=dialect.flatten,

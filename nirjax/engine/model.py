@@ -222,6 +222,7 @@ def from_nir(
     schedule: Schedule | int | str = AUTO,
     max_delay: float | None = None,
     dtype: DTypeLike | None = None,
+    product_dtype: DTypeLike | None = None,
 ) -> Model:
     """The graph as a runnable, differentiable model.
 
@@ -237,6 +238,8 @@ def from_nir(
         schedule: "auto", the number of time steps in a block, or a `Schedule`.
         max_delay: the longest delay that can be run and learnt, in dt's unit; by default the longest in the file.
         dtype: of parameters, state and signals; float32 by default.
+        product_dtype: what weights and inputs of Affine, Linear and convolutions are rounded to for the product, say
+            "bfloat16"; sums, membranes and parameters stay in dtype. By default they are not rounded.
 
     Raises:
         ArgumentError: dt is missing (the message quotes what the parameters hint at) or not positive.
@@ -246,6 +249,7 @@ def from_nir(
     graph = as_graph(graph)
     dt = _checked_dt(dt, graph)
     kind = _checked_dtype(dtype)
+    narrow = _checked_product_dtype(product_dtype, kind)
     chosen = surrogate if surrogate is not None else surrogates.fast_sigmoid()
     if not isinstance(chosen, Surrogate):
         raise ArgumentError("not a surrogate", field="surrogate", found=type(chosen).__name__)
@@ -259,6 +263,7 @@ def from_nir(
         registry=registry_with(primitives),
         max_delay=max_delay,
         dtype=kind,
+        product_dtype=narrow,
     )
     if surrogate is not None:
         _warn_of_unused_surrogate(plan)
@@ -274,6 +279,7 @@ def from_nir(
         schedule_of(schedule),
         tuple(primitives),
         None if feedback is None else plan.registers,
+        narrow,
     )
     params: Params = {}
     for name, field in parameter_names(plan).values():
@@ -322,6 +328,22 @@ def _checked_dtype(dtype: DTypeLike | None) -> jnp.dtype:
     return kind
 
 
+def _checked_product_dtype(given: DTypeLike | None, dtype: jnp.dtype) -> jnp.dtype | None:
+    """The type, or None where nothing would be rounded."""
+    kind = dtype if given is None else jnp.dtype(given)
+    if kind == dtype:
+        return None
+    digits = jnp.issubdtype(kind, jnp.floating) and jnp.finfo(kind).nmant  # type: ignore[no-untyped-call]
+    if not 7 <= digits < jnp.finfo(dtype).nmant:  # type: ignore[no-untyped-call]
+        raise ArgumentError(
+            "products are rounded to a narrower floating-point type, or not at all",
+            field="product_dtype",
+            found=str(kind),
+            expected=f"'bfloat16', 'float16', 'float32' or None, narrower than {dtype}",
+        )
+    return kind
+
+
 def _relowered(model: Model, changes: dict[str, Any]) -> Model:
     program = model.program
     known = {
@@ -333,6 +355,7 @@ def _relowered(model: Model, changes: dict[str, Any]) -> Model:
         "schedule": program.schedule,
         "max_delay": program.max_delay,
         "dtype": program.dtype,
+        "product_dtype": program.product_dtype,
         "overrides": None,
     }
     unknown = set(changes) - set(known)

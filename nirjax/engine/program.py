@@ -29,7 +29,8 @@ class Program:
         plan: how it runs.
         dt: the time step, in the file's unit of time.
         dialect: with the overrides in it.
-        surrogate, max_delay, dtype, schedule, feedback, own: as given to `from_nir` (own: one's own primitives).
+        surrogate, max_delay, dtype, schedule, own, feedback: as given to `from_nir` (own: one's own primitives).
+        product_dtype: as given to `from_nir`; None where it would change nothing.
     """
 
     graph: NIRGraph
@@ -42,10 +43,12 @@ class Program:
     schedule: Schedule | str
     own: tuple[Primitive, ...]
     feedback: tuple[Edge, ...] | None = None
+    product_dtype: jnp.dtype | None = None
 
     @functools.cached_property
     def _identity(self) -> tuple[object, ...]:
-        choices = (self.dt, self.dialect, self.surrogate, self.max_delay, str(self.dtype), self.schedule, self.own)
+        types = (str(self.dtype), str(self.product_dtype))
+        choices = (self.dt, self.dialect, self.surrogate, self.max_delay, *types, self.schedule, self.own)
         return (content_digest(self.graph), _order(self.graph), self.plan.registers, *choices)
 
     @functools.cached_property

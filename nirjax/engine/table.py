@@ -35,5 +35,6 @@ def table(model: Model) -> str:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.insert(1, "  ".join("-" * width for width in widths))
     feedback = ", ".join(f"{a} -> {b}" for a, b in plan.registers) or "none"
-    head = f"nirjax.Model(dt={program.dt:g}, dialect={program.dialect.name}, dtype={program.dtype})"
+    products = f", product_dtype={program.product_dtype}" if program.product_dtype else ""
+    head = f"nirjax.Model(dt={program.dt:g}, dialect={program.dialect.name}, dtype={program.dtype}{products})"
     return "\n".join([head, *lines, f"delayed by one step: {feedback}"])

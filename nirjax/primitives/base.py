@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 from jax.typing import DTypeLike
 
 from nirjax.dialects import Discretisation
@@ -38,6 +38,7 @@ class Site:
         flatten: the dialect's order of axes for Flatten.
         max_delay: capacity of a Delay, in time steps; None for the largest delay of the node itself.
         waits: the output of a Delay is kept from depending on the present input.
+        product_dtype: what the factors of a product or convolution are rounded to; None: they stay as they are.
     """
 
     name: str
@@ -51,11 +52,19 @@ class Site:
     flatten: str = "channels_first"
     max_delay: int | None = None
     waits: bool = False
+    product_dtype: DTypeLike | None = None
 
     def taken(self, params: Parameters) -> Parameters:
         """The parameters, with what the dialect puts in the place of those that it does not use."""
         assumed = {name: value for name, value in self.rule.assumed if name in params}
         return {**params, **{name: jnp.full_like(params[name], value) for name, value in assumed.items()}}
+
+    def factor(self, x: Array) -> Array:
+        """A factor of a product, rounded to `product_dtype`. (A cast there and back the compiler may leave out.)"""
+        if self.product_dtype is None:
+            return x
+        kind = jnp.finfo(self.product_dtype)  # type: ignore[no-untyped-call]
+        return lax.reduce_precision(x, kind.nexp, kind.nmant)
 
     def spike(self, u: Array, threshold: Array) -> Array:
         """Spikes of a membrane u, one or many a step as the discretisation says, with the surrogate's derivative."""

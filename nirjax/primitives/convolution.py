@@ -32,8 +32,8 @@ def convolve(site: Site, params: Parameters, x: Array) -> Array:
     node = cast(Conv2d, site.node)
     window: dict[str, Any] = {"strides": node.strides(), "pads": node.pads(), "dilations": node.dilations()}
     axes = len(site.input_shape)
-    samples = x.reshape(-1, *x.shape[x.ndim - axes :])
-    weight = jnp.moveaxis(params["weight"], (0, 1), (-1, -2))
+    samples = site.factor(x.reshape(-1, *x.shape[x.ndim - axes :]))
+    weight = site.factor(jnp.moveaxis(params["weight"], (0, 1), (-1, -2)))
     if node.group_count() == 1:
         y = channels_last.convolve(samples, weight, **window)
     else:

@@ -7,6 +7,7 @@
     Flatten     axes start_dim..end_dim become one
     Input, Output (of a subgraph)   y = x
 
+The factors of a product may be rounded to a narrower type (`Site.product_dtype`); sums stay in `dtype`.
 Shapes: x is (*lead, *input_shape) with any leading axes. Source: https://neuroir.org/docs/primitives.html.
 """
 
@@ -21,10 +22,12 @@ from nirjax.primitives.base import Parameters, Primitive, Site
 
 def linear(site: Site, params: Parameters, x: Array) -> Array:
     """y[..., o] = sum_i W[..., o, i] x[..., i]: weight (*axes, out, in), x (*lead, *axes, in)."""
-    weight = params["weight"]
+    factors = site.factor(x), site.factor(params["weight"])
+    x, weight = (one.astype(site.product_dtype or one.dtype) for one in factors)
     if weight.ndim == 2:
-        return lax.dot_general(x, weight, (((x.ndim - 1,), (1,)), ((), ())))
-    return jnp.einsum("...i,...oi->...o", x, weight)
+        over = (((x.ndim - 1,), (1,)), ((), ()))
+        return lax.dot_general(x, weight, over, preferred_element_type=site.dtype)
+    return jnp.einsum("...i,...oi->...o", x, weight, preferred_element_type=site.dtype)
 
 
 def affine(site: Site, params: Parameters, x: Array) -> Array:

@@ -166,6 +166,18 @@ def test_convert_changes_nothing_else(here, nirjax_command):
     assert nirjax.diff("nirjax-demo/digits.nir", here / "again.nir") == []
 
 
+def test_convert_merges_linear_nodes_and_tells(here, nirjax_command):
+    scale, weight = np.float32([1, 2, 3]), np.ones((2, 3), np.float32)
+    nodes = [nirjax.ir.Scale(scale), nirjax.ir.Linear(weight)]
+    nirjax.write("scaled.nir", nirjax.NIRGraph.from_list(*nodes))
+    code, out, _ = nirjax_command("convert", "scaled.nir", "merged.nir", "--merge-linear", "--json")
+    assert code == 0
+    assert json.loads(out)["merges"] == ["node 'linear': takes in the Scale 'scale' before it"]
+    np.testing.assert_array_equal(nirjax.read("merged.nir").nodes["linear"].weight, [[1, 2, 3]] * 2)
+    code, out, _ = nirjax_command("convert", "scaled.nir", "merged.nir", "--merge-linear")
+    assert "merged: node 'linear'" in out
+
+
 def test_convert_keeps_metadata(here, nirjax_command):
     graph = dataclasses.replace(nirjax.read("nirjax-demo/digits.nir"), metadata={"by": "hand"})
     nirjax.write("by-hand.nir", graph)

@@ -226,6 +226,57 @@ def test_half_precision_runs_backward(dtype: str) -> None:
     assert all(np.isfinite(leaf.astype(np.float32)).all() for leaf in jax.tree.leaves(gradient))
 
 
+def test_products_of_rounded_factors_lose_nothing_on_a_binary_grid() -> None:
+    x = spikes(6, 2, 4, 4)
+    model = nirjax.from_nir(every_primitive(), dt=1)
+    rounded = model.replace(product_dtype="bfloat16")
+    y, state = rounded(x)
+    assert {leaf.dtype for leaf in jax.tree.leaves((rounded, y, state))} == {jnp.dtype("float32")}
+    np.testing.assert_array_equal(y, model(x)[0])
+
+
+def off_the_grid(seed: int = 0) -> nirjax.Model:
+    """The recurrent model, with weights that take more digits than bfloat16 has."""
+    model = nirjax.from_nir(recurrent(), dt=1)
+    keys = iter(jax.random.split(jax.random.key(seed), 2))
+    params = {name: dict(fields) for name, fields in model.params.items()}
+    for name in ("fc", "rec"):
+        params[name]["weight"] += 0.1 * jax.random.normal(next(keys), params[name]["weight"].shape)
+    return model.replace(params=params)
+
+
+def test_rounded_factors_are_rounded_weights_where_the_input_is_spikes() -> None:
+    model, x = off_the_grid(), spikes(12, 4, 3)
+    params = {name: dict(fields) for name, fields in model.params.items()}
+    for name in ("fc", "rec"):
+        params[name]["weight"] = params[name]["weight"].astype(jnp.bfloat16).astype(jnp.float32)
+
+    def run(model: nirjax.Model) -> Any:
+        def loss(model: nirjax.Model) -> Any:
+            run = model.run(x, record="*.output")
+            return jnp.sum(run.output * jnp.arange(12)[:, None, None]), run.traces
+
+        (_, traces), gradient = jax.value_and_grad(loss, has_aux=True)(model)
+        return traces, gradient.params
+
+    traces, gradients = run(model.replace(product_dtype="bfloat16"))
+    expected, wanted = run(model.replace(params=params))
+    for name, trace in traces.items():
+        np.testing.assert_allclose(trace, expected[name], rtol=1e-6, atol=1e-6, err_msg=name)
+    assert np.abs(traces["fc.output"] - run(model)[0]["fc.output"]).max() > 1e-4
+    jax.tree.map(lambda found, other: np.testing.assert_allclose(found, other, rtol=0.03, atol=0.03), gradients, wanted)
+
+
+def test_rounded_factors_in_forward_mode_and_whatever_the_schedule() -> None:
+    model, x = off_the_grid().replace(product_dtype="bfloat16"), spikes(6, 2, 3)
+    tangents = jax.tree.map(jnp.ones_like, model)
+    y, dy = jax.jvp(lambda model: model(x)[0], (model,), (tangents,))
+    assert np.isfinite(dy).all()
+    assert np.any(dy != 0)
+    for block in (1, 4):
+        np.testing.assert_array_equal(model.replace(schedule=block)(x)[0], y)
+
+
 @pytest.mark.usefixtures("x64")
 def test_double_precision() -> None:
     model = nirjax.from_nir(every_primitive(), dt=1, dtype="float64")
@@ -270,6 +321,9 @@ def test_a_dt_may_be_any_number(dt: Any) -> None:
         ({"surrogate": jnp.tanh}, "surrogate"),
         ({"dtype": "int32"}, "floating"),
         ({"dtype": "float64"}, "jax_enable_x64"),
+        ({"product_dtype": "int8"}, "narrower than float32"),
+        ({"product_dtype": "float64"}, "narrower than float32"),
+        ({"product_dtype": "float16", "dtype": "bfloat16"}, "narrower than bfloat16"),
         ({"schedule": "fast"}, "schedule"),
         ({"primitives": [lif()]}, "Primitive"),
     ],
@@ -308,6 +362,15 @@ def test_other_choices_keep_the_parameters(model: nirjax.Model) -> None:
     assert halved.dt == 0.5
     np.testing.assert_array_equal(halved.params["lif"]["tau_syn"], tuned.params["lif"]["tau_syn"])
     assert tuned.replace(dtype="bfloat16").params["fc"]["weight"].dtype == jnp.bfloat16
+
+
+def test_other_choices_keep_what_factors_are_rounded_to(model: nirjax.Model) -> None:
+    rounded = model.replace(product_dtype="bfloat16")
+    for change in ({"schedule": 2}, {"surrogate": nirjax.surrogate.atan()}, {"dt": 0.5}):
+        assert rounded.replace(**change).program.product_dtype == jnp.bfloat16
+    assert rounded.replace(product_dtype=None).program == model.program
+    assert rounded.replace(product_dtype="float32").program == model.program
+    assert rounded.replace(dtype="bfloat16").program.product_dtype is None
 
 
 def test_other_choices_keep_the_feedback_and_the_overrides() -> None:

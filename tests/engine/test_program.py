@@ -57,6 +57,7 @@ def own(site: Any, params: Any, x: Any) -> Any:
         {"schedule": 4},
         {"max_delay": 7},
         {"dtype": "bfloat16"},
+        {"product_dtype": "bfloat16"},
     ],
     ids=lambda choice: next(iter(choice)),
 )

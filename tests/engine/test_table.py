@@ -13,11 +13,11 @@ def lines() -> list[str]:
     nodes = {**ports(), "fc": affine(4, 3), "lif": cubalif(4), "rec": linear(4, 4), "out": ir.Output((4,))}
     nodes["delay"] = ir.Delay(np.float32([0.5, 1, 2, 3]))
     made = graph(nodes, "in fc delay lif out", "lif rec lif")
-    return repr(nirjax.from_nir(made, dt=0.5, dtype="bfloat16")).splitlines()
+    return repr(nirjax.from_nir(made, dt=0.5, dtype="float32", product_dtype="bfloat16")).splitlines()
 
 
 def test_the_choices_head_the_table(lines: list[str]) -> None:
-    assert lines[0] == "nirjax.Model(dt=0.5, dialect=nir(), dtype=bfloat16)"
+    assert lines[0] == "nirjax.Model(dt=0.5, dialect=nir(), dtype=float32, product_dtype=bfloat16)"
 
 
 def test_a_row_for_each_node_in_the_order_of_execution(lines: list[str]) -> None:

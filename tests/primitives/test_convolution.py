@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from jax import numpy as jnp
@@ -118,3 +119,18 @@ def test_half_precision(dtype: str) -> None:
         y = apply(node, x, shape, dtype=jnp.dtype(dtype))
         assert y.dtype == jnp.dtype(dtype)
         np.testing.assert_array_equal(y, apply(node, x, shape))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_factors_are_rounded_and_sums_are_not(groups: int) -> None:
+    rng = np.random.default_rng(0)
+    weight, x = (rng.normal(size=shape).astype(np.float32) for shape in ((4, 2 // groups, 3, 3), (2, 4, 5)))
+
+    def node(weight: np.ndarray) -> ir.Conv2d:
+        return ir.Conv2d((4, 5), weight, 1, 1, 1, groups, np.zeros(4, np.float32))
+
+    weight_, x_ = (np.asarray(jnp.asarray(one, jnp.bfloat16), np.float32) for one in (weight, x))
+    found = jax.jit(lambda x: apply(node(weight), x, (2, 4, 5), product_dtype="bfloat16"))(x)
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, convolved(node(weight_), x_, ((1, 1), (1, 1))), rtol=0, atol=1e-5)
+    assert np.abs(apply(node(weight), x, (2, 4, 5)) - found).max() > 1e-3

@@ -1,5 +1,7 @@
 """Pointwise linear maps against NumPy, over any leading axes."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -29,6 +31,25 @@ def test_a_matrix_for_each_leading_index_of_the_signal(lead: ir.Shape) -> None:
         expected[..., i, j, :] = x[..., i, j, :] @ weight[i, j].T
     np.testing.assert_allclose(apply(ir.Linear(weight), x, (2, 5, 3)), expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(apply(ir.Affine(weight, bias), x, (2, 5, 3)), expected + bias, rtol=1e-5, atol=1e-5)
+
+
+def rounded(x: np.ndarray, dtype: str) -> np.ndarray:
+    return x.astype(jnp.dtype(dtype)).astype(np.float64)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_factors_are_rounded_and_sums_are_not(dtype: str) -> None:
+    """To about 1e-6, where rounding the sums as well, or not rounding at all, would be off by 1e-3 and more."""
+    weight, bias, x = normal(2, 5, 40), normal(2, 5), normal(6, 2, 40)
+    expected = np.einsum("tai,aoi->tao", rounded(x, dtype), rounded(weight, dtype))
+    jitted = jax.jit(lambda x: apply(ir.Affine(weight, bias), x, (2, 40), product_dtype=dtype))
+    np.testing.assert_allclose(jitted(x), expected + bias, rtol=0, atol=1e-5)
+    x, weight, expected = x[:, 0], weight[0], expected[:, 0]
+    jitted = jax.jit(lambda x: apply(ir.Linear(weight[:5]), x, (40,), product_dtype=dtype))
+    found = jitted(x)
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    assert np.abs(x @ weight.T - expected).max() > 1e-3
 
 
 def test_scale_is_elementwise_or_one_number() -> None:
