@@ -17,9 +17,8 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
 if __package__ in (None, ""):
-    sys.path.insert(0, str(ROOT))
+    sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import nirjax
 from tests.test_golden import CASES, load
