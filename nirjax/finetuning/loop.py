@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import optax
 
+from nirjax.data import processes
 from nirjax.data.checks import Fit
-from nirjax.data.sources import open_source
+from nirjax.data.placement import placement_of
 from nirjax.engine.model import Model, Params
 from nirjax.errors import ArgumentError, PatternError, TrainingError
 from nirjax.finetuning import losses
@@ -26,6 +27,14 @@ from nirjax.finetuning.objectives import Loss, Objective, as_objective, reads_la
 from nirjax.finetuning.partition import WEIGHTS_AND_BIASES, Rest, combine, partition
 from nirjax.finetuning.progress import Bar
 from nirjax.finetuning.scoring import Transform, measure_of, scorer
+from nirjax.finetuning.spreading import (
+    AgreedInterruption,
+    AnyInterruption,
+    brought_home,
+    opened,
+    placed_scorer,
+    placed_state,
+)
 from nirjax.finetuning.state import TrainingState
 from nirjax.finetuning.training import Training, restored
 from nirjax.finetuning.update import update_function
@@ -101,7 +110,8 @@ def finetune(
         seed: fixes the order of the data and the keys of the transforms.
         checkpoints: a folder for training states; SIGTERM and SIGINT then save before they act.
         resume: continue from the newest state in that folder; the result is that of a run that was never stopped.
-        mesh: not there yet.
+        mesh: the devices over which each batch is divided: a `jax.sharding.Mesh`, over all axes of which it goes, or
+            how many; None is all there are. The result is that of one device, to rounding.
         callbacks: called with a `Moment` after each step and each evaluation; True stops the training.
         progress: show a progress bar.
 
@@ -114,7 +124,7 @@ def finetune(
         CheckpointError: checkpoints of another run, or damaged ones only.
     """
     numbers = {"epochs": epochs, "steps": steps, "batch_size": batch_size, "patience": patience}
-    _check_arguments(model, optimizer, numbers, seed, mesh)
+    _check_arguments(model, optimizer, numbers, seed)
     if resume and checkpoints is None:
         raise ArgumentError("there is nothing to resume from", field="checkpoints", expected="the folder of the run")
     records = [record] if isinstance(record, str) else list(record)
@@ -122,17 +132,22 @@ def finetune(
     fit = Fit.of(model, labels=reads_labels(objective) or metrics is None)
     transforms = (transform,) if callable(transform) else tuple(transform)
     params, rest = _chosen(model, trainable)
-    source, held_out = open_source(train), None if valid is None else open_source(valid)
-    source.check(fit)
-    if held_out is not None:
-        held_out.check(fit)
+    placement, own_devices = placement_of(mesh), placement_of(mesh, here=True)
+    if placement is not None:
+        placement.divided(batch_size or BATCH_SIZE, chosen=batch_size is not None)
+    source, held_out = opened(train, valid, fit, placement)
     training = Training(
         train=source,
         valid=held_out,
         rest=rest,
         fit=fit,
-        update=update_function(optimizer, objective, measure, projection(model, params), records, transforms),
-        scorer=scorer(lambda run, batch: {"loss": objective(run, batch), **measure(run, batch)}, records, transforms),
+        update=update_function(
+            optimizer, objective, measure, projection(model, params), records, transforms, placement
+        ),
+        scorer=placed_scorer(
+            scorer(lambda run, batch: {"loss": objective(run, batch), **measure(run, batch)}, records, transforms),
+            own_devices,
+        ),
         transform=transforms,
         monitor=Monitor.of(monitor),
         epochs=epochs,
@@ -144,26 +159,34 @@ def finetune(
         checkpoints=None,
     )
     state = TrainingState(params, optimizer.init(params), params)
-    interruption = None
-    with Bar(progress, "fine-tuning", training.total_steps()) as bar, contextlib.ExitStack() as stack:
+    interruption: AnyInterruption | None = None
+    with (
+        Bar(progress and processes.is_first(), "fine-tuning", training.total_steps()) as bar,
+        contextlib.ExitStack() as stack,
+    ):
         if checkpoints is not None:
             folder = Checkpoints.at(checkpoints, training.identity(model, state))
             training = dataclasses.replace(training, checkpoints=folder)
             state = restored(state, folder, resume)
             interruption = stack.enter_context(Interruption())
+            if processes.count() > 1:
+                interruption = AgreedInterruption(interruption)
+        if placement is not None:
+            training = dataclasses.replace(training, rest=placement.replicated(rest))
+        state = placed_state(state, placement)
         state = training.run(state, bar, interruption)
     history = {name: np.asarray(values) for name, values in state.evaluations.items()}
     at = state.evaluations.get("step", [])
     place = at.index(state.best_step) if state.best_step in at else -1
     return FinetuneResult(
-        model=combine(state.best, rest),
+        model=combine(brought_home(state.best, placement), rest),
         history={"loss": np.asarray(state.losses), **history},
         best_step=state.best_step,
         metrics={name: float(values[place]) for name, values in history.items() if name != "step"},
     )
 
 
-def _check_arguments(model: Any, optimizer: Any, numbers: Mapping[str, Any], seed: Any, mesh: Any) -> None:
+def _check_arguments(model: Any, optimizer: Any, numbers: Mapping[str, Any], seed: Any) -> None:
     if not isinstance(model, Model):
         raise ArgumentError(
             "this is no model", field="model", found=type(model).__name__, hint="nirjax.from_nir makes one"
@@ -182,8 +205,6 @@ def _check_arguments(model: Any, optimizer: Any, numbers: Mapping[str, Any], see
             raise ArgumentError("this is a number from 1", field=name, found=value)
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise ArgumentError("a seed is a whole number from 0", field="seed", found=seed)
-    if mesh is not None:
-        raise ArgumentError("training on several devices is not there yet", field="mesh", expected="None")
 
 
 def _chosen(model: Model, trainable: Sequence[str] | str) -> tuple[Params, Rest]:

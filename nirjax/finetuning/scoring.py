@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from jax import Array
 from nirjax.data.batch import Batch
 from nirjax.data.checks import Fit
 from nirjax.data.padding import to_bucket
+from nirjax.engine.final_state import state_at
 from nirjax.engine.model import Model, Run
 from nirjax.errors import ArgumentError, ShapeError
 from nirjax.finetuning.objectives import Objective, OfOutput, as_objective
@@ -81,12 +83,18 @@ def transformed(model: Model, transform: Sequence[Transform], key: Array) -> Mod
     return model
 
 
+def run_of(model: Model, batch: Batch, record: Sequence[str]) -> Run:
+    """The run of a batch, with the state that each recording's own last step leaves."""
+    run = model.run(batch.x, record=record)
+    return run if batch.length is None else dataclasses.replace(run, state=state_at(model, batch.x, batch.length))
+
+
 def scorer(measure: Measure, record: Sequence[str] = (), transform: Sequence[Transform] = ()) -> Scorer:
     """The compiled function that runs a batch and measures each sample of it."""
 
     @jax.jit
     def score(model: Model, batch: Batch, key: Array) -> dict[str, Array]:
-        run = transformed(model, transform, key).run(batch.x, record=record)
+        run = run_of(transformed(model, transform, key), batch, record)
         return {name: per_sample(name, values, batch) for name, values in measure(run, batch).items()}
 
     return score
@@ -111,7 +119,7 @@ def score(
         done += int(valid.sum())
         if seen is not None:
             seen(done)
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
 
 
 def check_fit(fit: Fit, batch: Batch) -> None:

@@ -12,21 +12,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
+import numpy as np
 
 from nirjax.data.batch import Batch
 from nirjax.data.checks import Fit
 from nirjax.data.padding import to_bucket
+from nirjax.data.processes import from_first, gathered, here, is_first
 from nirjax.data.sources import OpenSource
 from nirjax.engine.model import Model
 from nirjax.errors import CheckpointError, NIRWarning, TrainingError
 from nirjax.finetuning.callbacks import Callback, Kind, Moment
 from nirjax.finetuning.checkpoints import Checkpoints, digest
 from nirjax.finetuning.firing import firing_rates, warn_of_silence
-from nirjax.finetuning.interruption import Interruption
 from nirjax.finetuning.monitor import Monitor
 from nirjax.finetuning.partition import Rest, combine
 from nirjax.finetuning.progress import Bar
 from nirjax.finetuning.scoring import Scorer, Transform, check_fit, mean, score, transformed
+from nirjax.finetuning.spreading import AnyInterruption
 from nirjax.finetuning.state import TrainingState
 from nirjax.finetuning.update import Update, check_finite
 from nirjax.ir.digest import content_digest
@@ -58,7 +60,7 @@ class Training:
     callbacks: tuple[Callback, ...]
     checkpoints: Checkpoints | None
 
-    def run(self, state: TrainingState, bar: Bar, interruption: Interruption | None) -> TrainingState:
+    def run(self, state: TrainingState, bar: Bar, interruption: AnyInterruption | None) -> TrainingState:
         """Trains from a state until the end, or until somebody asks to stop."""
         if self.valid is not None and not state.evaluations:
             state, stop = self._evaluated(state)
@@ -103,7 +105,7 @@ class Training:
         )
 
     def _passed(
-        self, state: TrainingState, bar: Bar, interruption: Interruption | None
+        self, state: TrainingState, bar: Bar, interruption: AnyInterruption | None
     ) -> tuple[TrainingState, bool, bool]:
         """The rest of a pass through the data: the state, does somebody ask to stop, is an evaluation due?"""
         saved = time.monotonic()
@@ -123,7 +125,9 @@ class Training:
     def _stepped(self, state: TrainingState, batch: Batch) -> TrainingState:
         key = jax.random.fold_in(jax.random.key(self.seed), state.step)
         if state.batch == 0:
-            rates = firing_rates(transformed(combine(state.params, self.rest), self.transform, key), batch)
+            model = here(combine(state.params, self.rest))
+            rates = firing_rates(transformed(model, self.transform, key), batch)
+            rates = dict(zip(rates, from_first(np.array([*rates.values()], float)).tolist(), strict=True))
             if state.step == 0:
                 warn_of_silence(rates)
             state = dataclasses.replace(state, spike_rate=mean(list(rates.values())) if rates else None)
@@ -154,7 +158,7 @@ class Training:
         if self.valid is not None:
             key = jax.random.fold_in(jax.random.key(self.seed), _EVALUATION)
             batches = self.valid.batches(self.batch_size)
-            measured = score(self.scorer, combine(state.params, self.rest), batches, self.fit, key)
+            measured = gathered(score(self.scorer, here(combine(state.params, self.rest)), batches, self.fit, key))
             if state.step == 0:
                 self.monitor.check(name for name in measured if name != "loss")
             values |= {f"valid_{name}": mean(samples) for name, samples in measured.items()}
@@ -183,7 +187,7 @@ class Training:
         return any(answers)
 
     def _save(self, state: TrainingState) -> None:
-        if self.checkpoints is not None:
+        if self.checkpoints is not None and is_first():
             self.checkpoints.save(state.step, state.to_arrays())
 
 

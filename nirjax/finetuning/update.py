@@ -13,11 +13,13 @@ import optax
 from jax import Array
 
 from nirjax.data.batch import Batch
+from nirjax.data.placement import EVERYWHERE, Placement
+from nirjax.data.processes import together
 from nirjax.engine.model import Params
 from nirjax.errors import TrainingError
 from nirjax.finetuning.objectives import Objective
 from nirjax.finetuning.partition import Rest, combine
-from nirjax.finetuning.scoring import Measure, Transform, per_sample, transformed
+from nirjax.finetuning.scoring import Measure, Transform, per_sample, run_of, transformed
 
 
 @jax.tree_util.register_dataclass
@@ -53,20 +55,34 @@ def update_function(
     project: Callable[[Params], Params],
     record: Sequence[str],
     transform: Sequence[Transform],
+    placement: Placement | None = None,
 ) -> Update:
-    """The compiled step: `(params, optimizer_state, rest, batch, key) -> Updated`."""
+    """The compiled step: `(params, optimizer_state, rest, batch, key) -> Updated`.
+
+    Over the devices of a placement each takes the gradient of its own samples' share in the mean; these are summed.
+    """
     extended = optax.with_extra_args_support(optimizer)
 
-    def objective(params: Params, rest: Rest, batch: Batch, key: Array) -> tuple[Array, dict[str, Array]]:
-        run = transformed(combine(params, rest), transform, key).run(batch.x, record=record)
+    def objective(
+        params: Params, rest: Rest, batch: Batch, key: Array, samples: Array
+    ) -> tuple[Array, dict[str, Array]]:
+        run = run_of(transformed(combine(params, rest), transform, key), batch, record)
         losses = per_sample("loss", loss(run, batch), batch)
         measured = {name: per_sample(name, values, batch) for name, values in measure(run, batch).items()}
         sums = {name: jnp.sum(values, where=batch.valid) for name, values in {"loss": losses, **measured}.items()}
-        return batch.mean(losses), sums
+        return jnp.sum(losses, where=batch.valid) / samples, sums
+
+    def graded(params: Params, rest: Rest, batch: Batch, key: Array) -> tuple[Any, Array]:
+        total: Callable[[Any], Any] = (lambda values: values) if placement is None else placement.total
+        samples = total(jnp.sum(batch.valid))
+        return total(jax.value_and_grad(objective, has_aux=True)(params, rest, batch, key, samples)), samples
+
+    if placement is not None:
+        graded = placement.over_batch(graded, EVERYWHERE)
 
     @jax.jit
     def update(params: Params, optimizer_state: Any, rest: Rest, batch: Batch, key: Array) -> Updated:
-        (value, sums), gradients = jax.value_and_grad(objective, has_aux=True)(params, rest, batch, key)
+        ((value, sums), gradients), samples = graded(params, rest, batch, key)
         finite = jax.tree.map(lambda gradient: jnp.isfinite(gradient).all(), gradients)
 
         def moved() -> tuple[Params, Any]:
@@ -75,9 +91,11 @@ def update_function(
 
         good = jnp.isfinite(value) & jnp.stack(jax.tree.leaves(finite)).all()
         new_params, state = jax.lax.cond(good, moved, lambda: (params, optimizer_state))
-        return Updated(new_params, state, value, sums, jnp.sum(batch.valid), finite, good)
+        return Updated(new_params, state, value, sums, samples, finite, good)
 
-    return update
+    if placement is None:
+        return update
+    return lambda params, state, rest, batch, key: update(params, state, rest, placement.placed(batch), key)
 
 
 def check_finite(updated: Updated, params: Params, step: int) -> float:
@@ -86,7 +104,8 @@ def check_finite(updated: Updated, params: Params, step: int) -> float:
     Raises:
         TrainingError: the loss or a gradient is not finite; it names the step and the first such parameter.
     """
-    loss = float(updated.loss)
+    with together():
+        loss = float(updated.loss)
     if updated.good:
         return loss
     gradients = [name for name, finite in _named(updated.finite) if not finite]

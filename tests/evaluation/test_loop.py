@@ -88,7 +88,6 @@ def test_a_stream_is_scored_in_its_order() -> None:
         ({"batch_size": 0}, ArgumentError, "batch_size"),
         ({"batch_size": "large"}, ArgumentError, "batch_size"),
         ({"mesh": object()}, ArgumentError, "mesh"),
-        ({"output": "results"}, ArgumentError, "output"),
         ({"metrics": {"mean": lambda run, batch: run.output.mean()}}, ShapeError, "one value a sample"),
         ({"metrics": {"rate": nirjax.metrics.spike_rate}}, PatternError, "record"),
         ({"data": data(3)[0][..., :1]}, DataError, "does not fit"),
