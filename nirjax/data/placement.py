@@ -72,8 +72,18 @@ class Placement:
 
     def replicated(self, tree: Tree) -> Tree:
         """The arrays, whole on each device."""
-        placed: Tree = jax.device_put(tree, NamedSharding(self.mesh, EVERYWHERE))
-        return placed
+        sharding = NamedSharding(self.mesh, EVERYWHERE)
+        if self.devices == self.devices_here:
+            placed: Tree = jax.device_put(tree, sharding)
+            return placed
+        # Not device_put: what it makes of an array of one device for those of several processes cannot be taken apart.
+        own = self.mesh.local_devices
+        return jax.tree.map(  # type: ignore[no-any-return]
+            lambda leaf: jax.make_array_from_single_device_arrays(
+                leaf.shape, sharding, [jax.device_put(leaf, device) for device in own]
+            ),
+            tree,
+        )
 
     def placed(self, batch: Batch) -> Batch:
         """The batch on its devices, filled up so that it divides; the transfer goes on while this returns.

@@ -26,6 +26,7 @@ from nirjax.data.placement import Placement
 from nirjax.data.recordings import Seed
 from nirjax.data.sources import OpenSource, open_source
 from nirjax.engine.model import Model, Params
+from nirjax.finetuning.firing import SAMPLES
 from nirjax.finetuning.interruption import Interruption
 from nirjax.finetuning.scoring import Scorer
 from nirjax.finetuning.state import TrainingState
@@ -96,6 +97,16 @@ def placed_state(state: TrainingState, placement: Placement | None) -> TrainingS
         return state
     params, optimizer_state, best = placement.replicated((state.params, state.optimizer_state, state.best))
     return dataclasses.replace(state, params=params, optimizer_state=optimizer_state, best=best)
+
+
+def rates_of_all(rates: dict[str, float], columns: int) -> dict[str, float]:
+    """The rates over the first samples of the whole batch, of which each process has so many `columns`."""
+    if processes.count() == 1:
+        return rates
+    looked_at = min(SAMPLES, columns)
+    told = processes.gathered({"": np.array([[looked_at, *rates.values()]])})[""]
+    weights = np.clip(SAMPLES - columns * np.arange(len(told)), 0, told[:, 0])
+    return dict(zip(rates, (weights @ told[:, 1:] / weights.sum()).tolist(), strict=True))
 
 
 def brought_home(params: Params, placement: Placement | None) -> Params:

@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
-import numpy as np
 
 from nirjax.data.batch import Batch
 from nirjax.data.checks import Fit
 from nirjax.data.padding import to_bucket
-from nirjax.data.processes import from_first, gathered, here, is_first
+from nirjax.data.processes import gathered, here, is_first
 from nirjax.data.sources import OpenSource
 from nirjax.engine.model import Model
 from nirjax.errors import CheckpointError, NIRWarning, TrainingError
@@ -28,7 +27,7 @@ from nirjax.finetuning.monitor import Monitor
 from nirjax.finetuning.partition import Rest, combine
 from nirjax.finetuning.progress import Bar
 from nirjax.finetuning.scoring import Scorer, Transform, check_fit, mean, score, transformed
-from nirjax.finetuning.spreading import AnyInterruption
+from nirjax.finetuning.spreading import AnyInterruption, rates_of_all
 from nirjax.finetuning.state import TrainingState
 from nirjax.finetuning.update import Update, check_finite
 from nirjax.ir.digest import content_digest
@@ -126,8 +125,7 @@ class Training:
         key = jax.random.fold_in(jax.random.key(self.seed), state.step)
         if state.batch == 0:
             model = here(combine(state.params, self.rest))
-            rates = firing_rates(transformed(model, self.transform, key), batch)
-            rates = dict(zip(rates, from_first(np.array([*rates.values()], float)).tolist(), strict=True))
+            rates = rates_of_all(firing_rates(transformed(model, self.transform, key), batch), batch.size)
             if state.step == 0:
                 warn_of_silence(rates)
             state = dataclasses.replace(state, spike_rate=mean(list(rates.values())) if rates else None)
