@@ -61,5 +61,5 @@ class Share:
         assert isinstance(self.source, parts.Indexed)
         numbers = np.asarray(self.numbers, np.int64)
         numbers = numbers[~np.isin(numbers, done)]
-        size = min(self.size, -(-len(numbers) // multiple) * multiple)
+        size = max(1, min(self.size, -(-len(numbers) // multiple) * multiple))
         return parts.chosen(self.source, numbers, size), iter(numbers.tolist())
