@@ -67,11 +67,13 @@ def _pieces(value: Any) -> Iterator[Any]:
         yield value.co_code
         yield from _pieces([value.co_names, value.co_varnames, value.co_consts])
     elif callable(value):
-        yield _name(value if hasattr(value, "__qualname__") else type(value))
+        named = value if hasattr(value, "__qualname__") else type(value)
         code = getattr(getattr(value, "__wrapped__", value), "__code__", None)
-        # nirjax's own functions mean the same in every version.
-        if code is not None and not value.__module__.startswith("nirjax."):
-            yield from _pieces(code)
+        # nirjax's own functions mean the same in every version; a user's module may be `__main__` or imported.
+        if code is None or named.__module__.startswith("nirjax."):
+            yield _name(named)
+        else:
+            yield from _pieces([named.__qualname__, code])
     else:
         yield f"{type(value).__name__} {value!r}".encode()
 
