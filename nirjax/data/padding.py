@@ -77,7 +77,7 @@ def to_bucket(batch: Batch) -> Batch:
 def in_buckets(batches: Iterable[Batch]) -> Iterator[Batch]:
     """The batches, made longer so that few lengths are compiled: one a bucket, and that of the first batch.
 
-    If the first batch holds recordings of one length, that length stays as it is wherever it comes again.
+    Where the first batch holds recordings of one length, that length stays as it is, wherever it comes again.
     """
     exact: int | None = None
     for number, batch in enumerate(batches):

@@ -128,7 +128,7 @@ class Folder:
         shards = []
         for path in sorted(self.path.glob("samples_*.npz")):
             try:
-                with np.load(path, allow_pickle=False) as file:
+                with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                     names = [name for name in file.files if name == NUMBER or name.startswith(metric(""))]
                     shards.append({name: file[name] for name in names})
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
