@@ -18,6 +18,7 @@ from nirjax.cli.arguments import (
     whole,
 )
 from nirjax.cli.data_files import check_folder
+from nirjax.cli.joining import add_distributed, join
 from nirjax.cli.terminal import EXIT_CODES, FINE, say, show_json, show_table
 from nirjax.errors import ArgumentError
 
@@ -69,7 +70,9 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=count, metavar="N", help="passes through TRAIN (default: 10, without --steps)")
     parser.add_argument("--steps", type=count, metavar="N", help="updates; whichever comes first ends the training")
     parser.add_argument("--patience", type=count, metavar="N", help="stop after N passes without a better model")
-    add_batch_size(parser, None, "samples in a batch (default: 32)")
+    parser.add_argument("--devices", type=count, metavar="N", help="use so many devices (default: all)")
+    add_distributed(parser)
+    add_batch_size(parser, None, "samples in a batch, over all devices (default: 32)")
     parser.add_argument("--seed", type=whole, default=0, metavar="N", help="of the data's order (default: 0)")
     parser.add_argument("--checkpoints", metavar="DIR", help="keep training states here")
     parser.add_argument("--resume", action="store_true", help="continue from the newest state in DIR")
@@ -88,6 +91,7 @@ def execute(args: argparse.Namespace) -> int:
     check_folder(args.out)
     if args.resume and not args.checkpoints:
         raise ArgumentError("there is nothing to resume from", field="--resume", expected="--checkpoints DIR")
+    first = join(args)
     model = model_of(args, surrogate=args.surrogate)
     import optax
 
@@ -113,8 +117,11 @@ def execute(args: argparse.Namespace) -> int:
         seed=args.seed,
         checkpoints=args.checkpoints,
         resume=args.resume,
+        mesh=args.devices,
         progress=not args.json,
     )
+    if not first:
+        return FINE
     write(args.out, to_nir(result.model, provenance=True))
     if args.plot:
         from nirjax import plot
