@@ -64,7 +64,7 @@ _MODULES = {
 _ERRORS = (
     *("NIRError", "FileError", "GraphError", "ShapeError", "ParameterError", "AlgebraicLoopError", "UnknownNodeError"),
     *("UnsupportedByTarget", "PatternError", "DataError", "TrainingError", "CheckpointError", "ArgumentError"),
-    *("MissingExtraError", "NIRWarning", "RepairWarning"),
+    *("DistributedError", "MissingExtraError", "NIRWarning", "RepairWarning"),
 )
 
 
@@ -105,6 +105,7 @@ if TYPE_CHECKING:
     from nirjax.errors import ArgumentError as ArgumentError
     from nirjax.errors import CheckpointError as CheckpointError
     from nirjax.errors import DataError as DataError
+    from nirjax.errors import DistributedError as DistributedError
     from nirjax.errors import FileError as FileError
     from nirjax.errors import GraphError as GraphError
     from nirjax.errors import MissingExtraError as MissingExtraError

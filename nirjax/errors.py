@@ -146,7 +146,7 @@ class TrainingError(NIRError, RuntimeError):
 
 
 class CheckpointError(NIRError, OSError):
-    """A saved training state is missing, damaged, or belongs to another run."""
+    """A saved training state, or a saved evaluation, is missing, damaged, or belongs to another run."""
 
     __str__ = NIRError.__str__
     __reduce__ = NIRError.__reduce__
@@ -154,6 +154,10 @@ class CheckpointError(NIRError, OSError):
 
 class ArgumentError(NIRError, ValueError):
     """An argument has a value that the function does not take."""
+
+
+class DistributedError(NIRError, RuntimeError):
+    """Several processes that work together have lost each other, or do not hold what they should."""
 
 
 class MissingExtraError(NIRError, ImportError):

@@ -62,6 +62,7 @@ def test_errors_survive_pickling_and_copying(kind: type[NIRError]) -> None:
         ("DataError", ValueError),
         ("TrainingError", RuntimeError),
         ("CheckpointError", OSError),
+        ("DistributedError", RuntimeError),
         ("ArgumentError", ValueError),
         ("MissingExtraError", ImportError),
     ],

@@ -10,12 +10,15 @@ from nirjax.cli.arguments import (
     add_json,
     add_quantization,
     add_semantics,
+    count,
     model_of,
     quantization_of,
     stored,
 )
 from nirjax.cli.data_files import check_ending, write_arrays
-from nirjax.cli.terminal import EXIT_CODES, FINE, percent, say, show_json, show_table, waiting
+from nirjax.cli.joining import add_distributed, join
+from nirjax.cli.terminal import EXIT_CODES, FINE, percent, say, show_json, show_table
+from nirjax.errors import ArgumentError
 
 HELP = "measure a graph on labelled recordings: accuracy, rate of spikes"
 
@@ -31,7 +34,21 @@ def describe(parser: argparse.ArgumentParser) -> None:
     add_semantics(parser)
     add_quantization(parser)
     parser.add_argument("--out", metavar="FILE.npz", help="write each sample's prediction and measures here")
-    add_batch_size(parser, None, "samples run at once (default: as many as fit into 256 MiB, 256 at most)")
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        help="write results here as they come, and go on from those that are there; may be killed at any time",
+    )
+    parser.add_argument(
+        "--record",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="write these traces there too, such as 'lif1.v'",
+    )
+    parser.add_argument("--devices", type=count, metavar="N", help="use so many devices (default: all)")
+    add_distributed(parser)
+    add_batch_size(parser, None, "samples run at once (default: as many as fit into 256 MiB, 256 at most, per device)")
     add_json(parser)
     parser.epilog = (
         "The prediction is the class with the most output spikes; of equal ones, the lowest.\n\n"
@@ -43,15 +60,28 @@ def execute(args: argparse.Namespace) -> int:
     """Evaluate the graph."""
     if args.out:
         check_ending(args.out, ("prediction",))
+    if args.record and not args.output:
+        raise ArgumentError("there is nowhere to write to", field="--record", expected="--output DIR")
+    first = join(args)
     model = stored(model_of(args), quantization_of(args))
     from nirjax.evaluation import evaluate
 
-    with waiting("evaluating", quiet=args.json):
-        result = evaluate(model, args.data, batch_size=args.batch_size or "auto")
+    result = evaluate(
+        model,
+        args.data,
+        batch_size=args.batch_size or "auto",
+        record=args.record,
+        mesh=args.devices,
+        output=args.output,
+        progress=not args.json,
+    )
+    if not first:
+        return FINE
     if args.out:
         write_arrays(args.out, result.per_sample)
     if args.json:
-        show_json({"graph": args.graph, "data": args.data, "samples": result.samples, "metrics": result.metrics})
+        measured = {"samples": result.samples, "metrics": result.metrics, "bytes_per_sample": result.bytes_per_sample}
+        show_json({"graph": args.graph, "data": args.data, **measured})
         return FINE
     say(f"{args.graph} on {args.data}: {result.samples} recordings", style="bold")
     rows = [
@@ -59,6 +89,6 @@ def execute(args: argparse.Namespace) -> int:
         for name, value in result.metrics.items()
     ]
     show_table(["measure", "mean"], rows, right=("mean",))
-    if args.out:
-        say(f"\nwritten to {args.out}")
+    for written in filter(None, (args.out, args.output)):
+        say(f"\nwritten to {written}")
     return FINE

@@ -21,6 +21,7 @@ from nirjax.cli.arguments import (
     whole,
 )
 from nirjax.cli.data_files import check_folder
+from nirjax.cli.joining import add_distributed, join
 from nirjax.cli.terminal import EXIT_CODES, FINE, say, show_json, show_table
 from nirjax.errors import ArgumentError, DataError
 
@@ -90,7 +91,9 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "--skip-nonfinite", type=whole, default=0, metavar="N",
         help="skip up to N steps in a row whose loss or gradient is not finite (default: the first one is an error)",
     )  # fmt: skip
-    add_batch_size(parser, None, "samples in a batch (default: 32)")
+    parser.add_argument("--devices", type=count, metavar="N", help="use so many devices (default: all)")
+    add_distributed(parser)
+    add_batch_size(parser, None, "samples in a batch, over all devices (default: 32)")
     parser.add_argument("--seed", type=whole, default=0, metavar="N", help="of the data's order (default: 0)")
     parser.add_argument("--checkpoints", metavar="DIR", help="keep training states here")
     parser.add_argument("--resume", action="store_true", help="continue from the newest state in DIR")
@@ -114,11 +117,14 @@ def execute(args: argparse.Namespace) -> int:
     check_folder(args.out)
     if args.resume and not args.checkpoints:
         raise ArgumentError("there is nothing to resume from", field="--resume", expected="--checkpoints DIR")
+    first = join(args)
     model, quantization = model_of(args, surrogate=args.surrogate), quantization_of(args)
     from nirjax.exporting import to_nir
     from nirjax.ir.hdf5 import write
 
     result = trained(args, model, quantization)
+    if not first:
+        return FINE
     write(args.out, to_nir(stored(result.model, quantization), provenance=not args.no_provenance))
     if args.plot:
         from nirjax import plot
@@ -161,6 +167,7 @@ def trained(args: argparse.Namespace, model: Model, quantization: Quantize | Non
             skip_nonfinite=args.skip_nonfinite,
             checkpoints=args.checkpoints,
             resume=args.resume,
+            mesh=args.devices,
             progress=not args.json,
         )
     except DataError as error:

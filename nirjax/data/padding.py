@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from nirjax.data.batch import Batch
@@ -73,6 +74,39 @@ def to_bucket(batch: Batch) -> Batch:
     return lengthened(batch, bucket(batch.time))
 
 
+def in_buckets(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """The batches, made longer so that few lengths are compiled: one a bucket, and that of the first batch.
+
+    Where the first batch holds recordings of one length, that length stays as it is, wherever it comes again.
+    """
+    exact: int | None = None
+    for number, batch in enumerate(batches):
+        if number == 0 and (batch.length is None or (np.asarray(batch.length) == batch.time).all()):
+            exact = batch.time
+        yield batch if batch.time == exact else lengthened(batch, bucket(batch.time))
+
+
+def widened(batch: Batch, size: int) -> Batch:
+    """The batch with repeats of its first sample, up to `size` samples."""
+    if batch.size >= size:
+        return batch
+    places, real = filled(batch.size, size)
+    y, length = batch.y, batch.length
+    if y is not None:
+        y = y[:, places] if has_time(batch) else y[places]
+    if length is None:
+        length = np.full(batch.size, batch.time, np.int32)
+    valid = real if batch.valid is None else batch.valid[places] & real
+    x = jax.tree.map(lambda part: part[:, places], batch.x)
+    return dataclasses.replace(batch, x=x, y=y, length=length[places], valid=valid)
+
+
+def has_time(batch: Batch) -> bool:
+    """Does the target have a time axis of its own?"""
+    y = batch.y
+    return y is not None and y.ndim >= 3 and y.shape[:2] == (batch.time, batch.size)
+
+
 def lengthened(batch: Batch, time: int) -> Batch:
     """The batch with zeros up to `time` steps, in the input and in a target that has a time axis."""
     more = time - batch.time
@@ -83,7 +117,7 @@ def lengthened(batch: Batch, time: int) -> Batch:
         return np.pad(part, [(0, more)] + [(0, 0)] * (part.ndim - 1))
 
     y, length = batch.y, batch.length
-    if y is not None and y.ndim >= 3 and y.shape[:2] == (batch.time, batch.size):
+    if has_time(batch):
         y = longer(y)
     if length is None:
         length = np.full(batch.size, batch.time, np.int32)

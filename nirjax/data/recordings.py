@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,7 +59,7 @@ def shuffled(count: int, seed: Seed) -> np.ndarray:
         raise ArgumentError("a seed is a whole number from 0", field="seed", found=seed) from None
 
 
-def _places(count: int, batch_size: int | None, seed: Seed, skip: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def places_of(count: int, batch_size: int | None, seed: Seed, skip: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """For each batch: the recordings that stand in it, the first repeated to fill it, and which are no filling."""
     size = min(count, batch_size or count)
     order = shuffled(count, seed)
@@ -113,14 +114,17 @@ class ArraySource:
         fit.check(self.layout.x, self.y)
 
     def batches(self, batch_size: int | None, seed: Seed = None, skip: int = 0) -> Iterator[Batch]:
-        for places, valid in _places(self.size, batch_size, seed, skip):
-            if self.mapped:
-                self._check_values(places[valid])
-            length = self.length[places]
-            y = self.y
-            if y is not None:
-                y = _gathered(y, places, length) if self.layout.series else y[places]
-            yield Batch(map_inputs(lambda part: _gathered(part, places, length), self.x), y, length, valid)  # noqa: B023
+        return (self.take(*chosen) for chosen in places_of(self.size, batch_size, seed, skip))
+
+    def take(self, places: np.ndarray, valid: np.ndarray) -> Batch:
+        """The recordings at `places`, of which those that are not `valid` are filling."""
+        if self.mapped:
+            self._check_values(places[valid])
+        length = self.length[places]
+        y = self.y
+        if y is not None:
+            y = _gathered(y, places, length) if self.layout.series else y[places]
+        return Batch(map_inputs(lambda part: _gathered(part, places, length), self.x), y, length, valid)
 
     def _check_values(self, samples: Iterable[int]) -> None:
         for sample in samples:
@@ -185,9 +189,13 @@ class SequenceSource:
         fit.check(self.layout.x, labels)
 
     def batches(self, batch_size: int | None, seed: Seed = None, skip: int = 0) -> Iterator[Batch]:
-        for places, valid in _places(self.size, batch_size, seed, skip):
-            real = [self._recording(int(place)) for place in places[valid]]
-            yield stack(real, self.layout, len(places))
+        return (self.take(*chosen) for chosen in places_of(self.size, batch_size, seed, skip))
+
+    def take(self, places: np.ndarray, valid: np.ndarray) -> Batch:
+        """The recordings at `places`, each read once, of which those that are not `valid` are filling."""
+        read = {place: self._recording(place) for place in dict.fromkeys(places.tolist())}
+        batch = stack([read[place] for place in places.tolist()], self.layout, len(places))
+        return dataclasses.replace(batch, valid=valid)
 
     def _recording(self, index: int) -> Recording:
         x, y = as_recording(self.data[index], self.time_axis)

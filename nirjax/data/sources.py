@@ -25,11 +25,14 @@ class Source:
         data: what `nirjax.data.batches` takes.
         time_axis: where time is in one recording (in one batch, where `batched`).
         batched: it gives batches already.
+        per_process: where several processes work together, this one's data is its own part of the whole. Else all
+            have the same data, and each reads its share of the recordings.
     """
 
     data: Any
     time_axis: int = 0
     batched: bool = False
+    per_process: bool = False
 
 
 class OpenSource(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -23,7 +22,7 @@ from nirjax.data.checks import (
     steps,
     time_first,
 )
-from nirjax.data.padding import Recording, filled, stack, within
+from nirjax.data.padding import Recording, stack, widened, within
 from nirjax.data.recordings import Seed, as_recording
 from nirjax.errors import DataError
 
@@ -108,7 +107,7 @@ class ReadyBatches:
             batch = as_batch(item, self.time_axis, f"batch {number}")
             size = size or batch.size
             if number >= skip:
-                yield _filled_up(batch, size)
+                yield widened(batch, size)
         if size is None:
             raise _nothing(self.data)
 
@@ -165,15 +164,3 @@ def _target(y: Any, time: int, size: int, time_axis: int, what: str) -> np.ndarr
             expected=f"({size}, ...)", hint="`time_axis` says where time is in x",
         )  # fmt: skip
     return target
-
-
-def _filled_up(batch: Batch, size: int) -> Batch:
-    """The batch with repeats of its first sample, up to `size` samples."""
-    if batch.size >= size:
-        return batch
-    places, valid = filled(batch.size, size)
-    y = batch.y
-    if y is not None:
-        y = y[:, places] if y.ndim >= 3 and y.shape[:2] == (batch.time, batch.size) else y[places]
-    x = map_inputs(lambda part: part[:, places], batch.x)
-    return dataclasses.replace(batch, x=x, y=y, length=batch.length[places], valid=batch.valid[places] & valid)

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from nirjax.data.processes import index
 from nirjax.errors import CheckpointError, NIRWarning, quoted
 from nirjax.ir.atomic import replace_file
 
@@ -159,4 +160,7 @@ def _checkpointer() -> Any:
     # Orbax takes a second to import, and is needed for nothing else.
     from orbax import checkpoint
 
-    return checkpoint.PyTreeCheckpointer()
+    # Of several processes one alone writes, and each reads for itself: none waits for the others.
+    alone = checkpoint.options.MultiprocessingOptions(primary_host=index(), active_processes={index()})
+    handler = checkpoint.PyTreeCheckpointHandler(multiprocessing_options=alone)
+    return checkpoint.Checkpointer(handler, multiprocessing_options=alone)

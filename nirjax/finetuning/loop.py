@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import optax
 
+from nirjax.data import processes
 from nirjax.data.checks import Fit
-from nirjax.data.sources import fitting_source
+from nirjax.data.placement import placement_of
 from nirjax.engine.model import Model, Params
 from nirjax.errors import ArgumentError, PatternError, TrainingError
 from nirjax.finetuning import losses
@@ -28,6 +29,14 @@ from nirjax.finetuning.optimizers import Optimizers, as_optimizer
 from nirjax.finetuning.partition import WEIGHTS_AND_BIASES, Rest, combine, partition
 from nirjax.finetuning.progress import Progress
 from nirjax.finetuning.scoring import Scoring, Transform, scorer
+from nirjax.finetuning.spreading import (
+    AgreedInterruption,
+    AnyInterruption,
+    brought_home,
+    opened,
+    placed_scorer,
+    placed_state,
+)
 from nirjax.finetuning.state import TrainingState
 from nirjax.finetuning.training import Training, restored
 from nirjax.finetuning.transforms import begun
@@ -126,7 +135,8 @@ def finetune(
             `history["skipped"]` counts them. The next one is an error; so is the first, by default.
         checkpoints: a folder for training states; SIGTERM and SIGINT then save before they act.
         resume: continue from the newest state in that folder; the result is that of a run that was never stopped.
-        mesh: not there yet.
+        mesh: the devices over which each batch is divided: a `jax.sharding.Mesh`, over all axes of which it goes, or
+            how many; None is all there are. The result is that of one device, to rounding.
         callbacks: called with a `Moment` after each step and each evaluation; True stops the training.
         progress: show a progress bar on stderr; where that is no terminal, a line after each evaluation.
 
@@ -140,7 +150,7 @@ def finetune(
         CheckpointError: checkpoints of another run, or damaged ones only.
     """
     numbers = {"epochs": epochs, "steps": steps, "batch_size": batch_size, "patience": patience}
-    _check_arguments(model, numbers | {"truncation": truncation}, seed, skip_nonfinite, mesh)
+    _check_arguments(model, numbers | {"truncation": truncation}, seed, skip_nonfinite)
     chosen_optimizer = as_optimizer(optimizer)
     if resume and checkpoints is None:
         raise ArgumentError("there is nothing to resume from", field="checkpoints", expected="the folder of the run")
@@ -149,15 +159,17 @@ def finetune(
     model, transforms = begun(model, (transform,) if callable(transform) else tuple(transform))
     scoring = Scoring(measures, (record,) if isinstance(record, str) else tuple(record), transforms)
     params, rest = _chosen(model, trainable)
-    source = fitting_source(train, fit, "train")
-    held_out = None if valid is None else fitting_source(valid, fit, "valid")
+    placement, own_devices = placement_of(mesh), placement_of(mesh, here=True)
+    if placement is not None:
+        placement.divided(batch_size or BATCH_SIZE, chosen=batch_size is not None)
+    source, held_out = opened(train, valid, fit, placement)
     training = Training(
         train=source,
         valid=held_out,
         rest=rest,
         fit=fit,
-        update=update_function(Descent(scoring, truncation), chosen_optimizer, projection(model, params)),
-        scorer=scorer(scoring),
+        update=update_function(Descent(scoring, truncation, placement), chosen_optimizer, projection(model, params)),
+        scorer=placed_scorer(scorer(scoring), own_devices),
         transform=transforms,
         monitor=Monitor.of(monitor),
         epochs=epochs,
@@ -171,26 +183,31 @@ def finetune(
         checkpoints=None,
     )
     state = TrainingState(params, chosen_optimizer.init(params), params)
-    interruption = None
-    with Progress(progress) as shown, contextlib.ExitStack() as stack:
+    interruption: AnyInterruption | None = None
+    with Progress(progress and processes.is_first()) as shown, contextlib.ExitStack() as stack:
         if checkpoints is not None:
             folder = Checkpoints.at(checkpoints, training.identity(model, state))
             training = dataclasses.replace(training, checkpoints=folder)
             state = restored(state, folder, resume)
             interruption = stack.enter_context(Interruption())
+            if processes.count() > 1:
+                interruption = AgreedInterruption(interruption)
+        if placement is not None:
+            training = dataclasses.replace(training, rest=placement.replicated(rest))
+        state = placed_state(state, placement)
         state = training.run(state, shown, interruption)
     history = {name: np.asarray(values) for name, values in state.evaluations.items()}
     at = state.evaluations.get("step", [])
     place = at.index(state.best_step) if state.best_step in at else -1
     return FinetuneResult(
-        model=combine(state.best, rest),
+        model=combine(brought_home(state.best, placement), rest),
         history={"loss": np.asarray(state.losses), **history},
         best_step=state.best_step,
         metrics={name: float(values[place]) for name, values in history.items() if name != "step"},
     )
 
 
-def _check_arguments(model: Any, numbers: Mapping[str, Any], seed: Any, skips: Any, mesh: Any) -> None:
+def _check_arguments(model: Any, numbers: Mapping[str, Any], seed: Any, skips: Any) -> None:
     if not isinstance(model, Model):
         raise ArgumentError(
             "this is no model", field="model", found=type(model).__name__, hint="nirjax.from_nir makes one"
@@ -203,8 +220,6 @@ def _check_arguments(model: Any, numbers: Mapping[str, Any], seed: Any, skips: A
     for name, value in {"seed": seed, "skip_nonfinite": skips}.items():
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
             raise ArgumentError("this is a whole number from 0", field=name, found=value)
-    if mesh is not None:
-        raise ArgumentError("training on several devices is not there yet", field="mesh", expected="None")
 
 
 def _chosen(model: Model, trainable: Sequence[str] | str) -> tuple[Params, Rest]:

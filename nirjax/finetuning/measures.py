@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from nirjax.data.batch import Batch
-from nirjax.engine.model import Model
+from nirjax.engine.model import Model, Run
 from nirjax.engine.records import matching
 from nirjax.errors import ArgumentError, ShapeError
+from nirjax.finetuning.final_state import state_at
 from nirjax.finetuning.objectives import Objective, OfOutput, as_objective, reads_labels
 from nirjax.finetuning.pieces import Pieces, accumulated, pieces_of
 from nirjax.finetuning.scores import accuracy
@@ -98,9 +100,15 @@ def measured(
     if len(whole) == len(functions):
         values = _in_pieces(whole, model, batch, graded)
     else:
-        run = model.run(batch.x, record=record)
+        run = run_of(model, batch, record)
         values = {name: function(run, batch) for name, function in functions.items()}
     return {name: per_sample(name, found, batch) for name, found in values.items()}
+
+
+def run_of(model: Model, batch: Batch, record: Sequence[str]) -> Run:
+    """The run of a batch, with the state that each recording's own last step leaves."""
+    run = model.run(batch.x, record=record)
+    return run if batch.length is None else dataclasses.replace(run, state=state_at(model, batch.x, batch.length))
 
 
 def _in_pieces(pieces: Mapping[str, Pieces], model: Model, batch: Batch, graded: str | None) -> dict[str, Array]:

@@ -73,7 +73,7 @@ def score(
         done += int(valid.sum())
         if seen is not None:
             seen(done)
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
 
 
 def check_fit(fit: Fit, batch: Batch) -> None:

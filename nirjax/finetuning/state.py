@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nirjax.data.processes import here
 from nirjax.engine.model import Params
 from nirjax.errors import CheckpointError
 
@@ -62,7 +63,7 @@ class TrainingState:
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The state as a flat dict of arrays."""
         arrays = {
-            f"{tree}.{place:05d}": np.asarray(_plain(leaf))
+            f"{tree}.{place:05d}": np.asarray(_plain(here(leaf)))
             for tree in _TREES
             for place, leaf in enumerate(jax.tree.leaves(getattr(self, tree)))
             if leaf.size
@@ -96,7 +97,7 @@ def _plain(leaf: Array) -> Array:
 def _like(leaf: Array, found: np.ndarray | None, tree: str) -> Array:
     if not leaf.size:
         return leaf
-    wanted = np.asarray(_plain(leaf))
+    wanted = np.asarray(_plain(here(leaf)))
     if found is None or found.shape != wanted.shape or found.dtype != wanted.dtype:
         raise CheckpointError(
             f"the saved {tree} are not this run's",

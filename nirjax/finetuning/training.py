@@ -16,17 +16,18 @@ import jax
 from nirjax.data.batch import Batch
 from nirjax.data.checks import Fit
 from nirjax.data.padding import to_bucket
+from nirjax.data.processes import gathered, here, is_first, together
 from nirjax.data.sources import OpenSource
 from nirjax.engine.model import Model
 from nirjax.errors import CheckpointError, NIRWarning
 from nirjax.finetuning.callbacks import Callback, Kind, Moment
 from nirjax.finetuning.checkpoints import Checkpoints, digest
 from nirjax.finetuning.firing import firing_rates, warn_of_silence
-from nirjax.finetuning.interruption import Interruption
 from nirjax.finetuning.monitor import Monitor
 from nirjax.finetuning.partition import Rest, combine
 from nirjax.finetuning.progress import Progress
 from nirjax.finetuning.scoring import Scorer, Transform, check_fit, mean, score, transformed
+from nirjax.finetuning.spreading import AnyInterruption, rates_of_all
 from nirjax.finetuning.state import TrainingState
 from nirjax.finetuning.update import Update, check_finite
 from nirjax.ir.digest import content_digest
@@ -60,7 +61,7 @@ class Training:
     callbacks: tuple[Callback, ...]
     checkpoints: Checkpoints | None
 
-    def run(self, state: TrainingState, progress: Progress, interruption: Interruption | None) -> TrainingState:
+    def run(self, state: TrainingState, progress: Progress, interruption: AnyInterruption | None) -> TrainingState:
         """Trains from a state until the end, or until somebody asks to stop."""
         stop = False
         if self.valid is not None and not state.evaluations:
@@ -106,7 +107,7 @@ class Training:
         )
 
     def _passed(
-        self, state: TrainingState, progress: Progress, interruption: Interruption | None
+        self, state: TrainingState, progress: Progress, interruption: AnyInterruption | None
     ) -> tuple[TrainingState, bool, bool]:
         """The rest of a pass through the data: the state, does somebody ask to stop, is an evaluation due?"""
         saved = time.monotonic()
@@ -126,20 +127,23 @@ class Training:
     def _stepped(self, state: TrainingState, batch: Batch) -> TrainingState:
         key = jax.random.fold_in(jax.random.key(self.seed), state.step)
         if state.batch == 0:
-            rates = firing_rates(transformed(combine(state.params, self.rest), self.transform, key), batch)
+            model = here(combine(state.params, self.rest))
+            rates = rates_of_all(firing_rates(transformed(model, self.transform, key), batch), batch.size)
             if state.step == 0:
                 warn_of_silence(rates, batch)
             state = dataclasses.replace(state, spike_rate=mean(list(rates.values())) if rates else None)
         updated = self.update(state.params, state.optimizer_state, self.rest, batch, key)
         graded = updated.graded
-        if not graded.good and state.skipped_in_a_row >= self.skip_nonfinite:
+        with together():
+            good = bool(graded.good)
+        if not good and state.skipped_in_a_row >= self.skip_nonfinite:
             self._save(state)
             check_finite(graded, state.params, state.step + 1)
         if state.step == 0:
             self.monitor.check(name for name in graded.sums if name != "loss")
         state.losses.append(float(graded.loss))
         state = dataclasses.replace(state, step=state.step + 1, batch=state.batch + 1)
-        if not graded.good:
+        if not good:
             return dataclasses.replace(
                 state, skipped=state.skipped + 1, skipped_in_a_row=state.skipped_in_a_row + 1
             )  # fmt: skip
@@ -162,14 +166,14 @@ class Training:
         if self.valid is not None:
             key = jax.random.fold_in(jax.random.key(self.seed), _EVALUATION)
             batches = self.valid.batches(self.batch_size)
-            measured = score(self.scorer, combine(state.params, self.rest), batches, self.fit, key)
+            measured = gathered(score(self.scorer, here(combine(state.params, self.rest)), batches, self.fit, key))
             if state.step == 0:
                 self.monitor.check(name for name in measured if name != "loss")
             values |= {f"valid_{name}": mean(samples) for name, samples in measured.items()}
         _append(state.evaluations, {"step": state.step, **values})
         watched = values.get(f"{'train' if self.valid is None else 'valid'}_{self.monitor.name}", math.nan)
-        here = self._pass(state.epoch + bool(state.batch))
-        progress.show(here, state.step, self.total_steps(state), self._latest(state), milestone=True)
+        now = self._pass(state.epoch + bool(state.batch))
+        progress.show(now, state.step, self.total_steps(state), self._latest(state), milestone=True)
         state = dataclasses.replace(state, count=0, sums={}, skipped=0, stale=state.stale + 1)
         if self.monitor.better(watched, state.best_value):
             state = dataclasses.replace(state, best=state.params, best_value=watched, best_step=state.step, stale=0)
@@ -203,7 +207,7 @@ class Training:
         return any(answers)
 
     def _save(self, state: TrainingState) -> None:
-        if self.checkpoints is not None:
+        if self.checkpoints is not None and is_first():
             self.checkpoints.save(state.step, state.to_arrays())
 
 

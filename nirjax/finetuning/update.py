@@ -5,6 +5,7 @@ The gradient and the update are compiled apart, so that another learning rate co
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import optax
 from jax import Array
 
 from nirjax.data.batch import Batch
+from nirjax.data.placement import EVERYWHERE, Placement
 from nirjax.engine.model import Params
 from nirjax.engine.schedule import Schedule
 from nirjax.errors import TrainingError
@@ -32,10 +34,13 @@ class Descent:
     Args:
         scoring: how a batch is scored; among its measures is "loss".
         truncation: time steps through which a gradient flows back at most; None is all.
+        placement: the devices that share the batch: each takes the gradient of its own samples' share in the mean,
+            and these are summed. None is one device.
     """
 
     scoring: Scoring
     truncation: int | None = None
+    placement: Placement | None = None
 
 
 @jax.tree_util.register_dataclass
@@ -78,9 +83,10 @@ def update_function(
     """The step: `(params, optimizer_state, rest, batch, key) -> Updated`. `project` is a pytree."""
     grade = compiled(_graded, descent)
     move = compiled(_moved, optax.with_extra_args_support(optimizer))
+    placement = descent.placement
 
     def update(params: Params, optimizer_state: Any, rest: Rest, batch: Batch, key: Array) -> Updated:
-        graded = grade(params, rest, batch, key)
+        graded = grade(params, rest, batch if placement is None else placement.placed(batch), key)
         params, state = move(project, params, optimizer_state, graded.gradient, graded.loss, graded.good)
         return Updated(params, state, graded)
 
@@ -88,7 +94,19 @@ def update_function(
 
 
 def _graded(descent: Descent, params: Params, rest: Rest, batch: Batch, key: Array) -> Graded:
-    scoring = descent.scoring
+    placement, share = descent.placement, functools.partial(_share, descent)
+    shared = share if placement is None else placement.over_batch(share, EVERYWHERE)
+    (value, sums), gradient, samples = shared(params, rest, batch, key)
+    finite = jax.tree.map(lambda leaf: jnp.isfinite(leaf).all(), gradient)
+    good = jnp.isfinite(value) & jnp.stack(jax.tree.leaves(finite)).all()
+    return Graded(gradient, value, sums, samples, finite, good)
+
+
+def _share(descent: Descent, params: Params, rest: Rest, batch: Batch, key: Array) -> tuple[Any, Params, Array]:
+    """Loss and sums, gradient, and number of samples, over all devices, of which each computes its own samples."""
+    scoring, placement = descent.scoring, descent.placement
+    total: Callable[[Any], Any] = (lambda values: values) if placement is None else placement.total
+    samples = total(jnp.sum(batch.valid))
 
     def objective(params: Params) -> tuple[Array, dict[str, Array]]:
         model = transformed(combine(params, rest), scoring.transform, key)
@@ -96,12 +114,10 @@ def _graded(descent: Descent, params: Params, rest: Rest, batch: Batch, key: Arr
             model = model.replace(schedule=Schedule(descent.truncation, truncate=True))
         values = measured(scoring.measures.functions(model, batch), model, batch, scoring.record, graded="loss")
         sums = {name: jnp.sum(found, where=batch.valid) for name, found in values.items()}
-        return batch.mean(values["loss"]), sums
+        return sums["loss"] / samples, sums
 
-    (value, sums), gradient = jax.value_and_grad(objective, has_aux=True)(params)
-    finite = jax.tree.map(lambda leaf: jnp.isfinite(leaf).all(), gradient)
-    good = jnp.isfinite(value) & jnp.stack(jax.tree.leaves(finite)).all()
-    return Graded(gradient, value, sums, jnp.sum(batch.valid), finite, good)
+    found, gradient = total(jax.value_and_grad(objective, has_aux=True)(params))
+    return found, gradient, samples
 
 
 def _moved(

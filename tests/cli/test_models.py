@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+from evaluation.launching import free_port, launch
 
 import nirjax
 from nirjax.ir import nodes
@@ -102,6 +103,32 @@ def test_evaluate_counts_right_decisions(here, nirjax_command, expected):
     code, out, _ = nirjax_command("evaluate", GRAPH, TEST, "--dt", "1e-4", "--batch-size", "16")
     assert code == 0
     assert f"{100 * (prediction == labels).mean():.1f} %" in out
+
+
+def test_evaluate_writes_as_it_goes_and_goes_on(here, nirjax_command):
+    line = ("evaluate", GRAPH, TEST, "--dt", "1e-4", "--output", "results", "--record", "*.spikes", "--devices", "1")
+    code, out, _ = nirjax_command(*line)
+    assert (code, "written to results" in out) == (0, True)
+    (shard,) = (here / "results").glob("samples_*.npz")
+    with np.load(shard) as found:
+        assert found["number"].tolist() == list(range(40))
+        assert {name for name in found.files if name.startswith("traces/")} == {
+            "traces/1.lif.spikes",
+            "traces/3.spikes",
+        }
+    code, out, _ = nirjax_command(*line, "--json")
+    found = json.loads(out)
+    assert (code, found["samples"], found["bytes_per_sample"]) == (0, 40, None)
+    code, _, err = nirjax_command("evaluate", GRAPH, TEST, "--dt", "2e-4", *line[5:])
+    assert (code, "another model" in err) == (2, True)
+
+
+def test_one_process_can_be_several(here, nirjax_command, expected):
+    """Of one process, and in a process of its own: joining is for good."""
+    line = ["evaluate", GRAPH, TEST, "--dt", "1e-4", "--json", "--distributed", f"127.0.0.1:{free_port()},0,1"]
+    (ended,) = launch([["-m", "nirjax", *line, "--out", "each.npz"]])
+    assert ended.code == 0, ended.errors
+    np.testing.assert_array_equal(np.load("each.npz")["prediction"], expected.sum(axis=1).argmax(axis=1))
 
 
 def test_finetune_trains_what_it_is_told_and_nothing_else(here, nirjax_command):
