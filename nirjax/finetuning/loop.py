@@ -168,14 +168,16 @@ def finetune(
         checkpoints=None,
     )
     state = TrainingState(params, chosen_optimizer.init(params), params)
-    interruption = None
-    with Progress(progress) as shown, contextlib.ExitStack() as stack:
+    interruption = Interruption()
+    with contextlib.ExitStack() as stack:
         if checkpoints is not None:
             folder = Checkpoints.at(checkpoints, training.identity(model, state))
             training = dataclasses.replace(training, checkpoints=folder)
             state = restored(state, folder, resume)
-            interruption = stack.enter_context(Interruption())
-        state = training.run(state, shown, interruption)
+            stack.enter_context(interruption)
+        with Progress(progress) as shown:
+            state = training.run(state, shown, interruption)
+        interruption.obey()
     history = {name: np.asarray(values) for name, values in state.evaluations.items()}
     at = state.evaluations.get("step", [])
     place = at.index(state.best_step) if state.best_step in at else -1

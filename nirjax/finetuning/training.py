@@ -60,21 +60,18 @@ class Training:
     callbacks: tuple[Callback, ...]
     checkpoints: Checkpoints | None
 
-    def run(self, state: TrainingState, progress: Progress, interruption: Interruption | None) -> TrainingState:
-        """Trains from a state until the end, or until somebody asks to stop."""
+    def run(self, state: TrainingState, progress: Progress, interruption: Interruption) -> TrainingState:
+        """Trains from a state until the end, or until somebody asks to stop; the state is saved then."""
         stop = False
-        if self.valid is not None and not state.evaluations:
-            state, stop = self._evaluated(state, progress)
+        if self._is_due(state):
+            state, stop = self._evaluated(state, progress, interruption)
         while not stop and not self._over(state):
             state, stop, finished = self._passed(state, progress, interruption)
             if finished:
-                state, stopped = self._evaluated(state, progress)
+                state, stopped = self._evaluated(state, progress, interruption)
                 stop = stop or stopped
-            if interruption is not None and interruption.asked is not None:
-                if not finished:
-                    self._save(state)
-                interruption.obey()
-                stop = True
+        if interruption.asked is not None and state.step not in state.evaluations.get("step", [])[-1:]:
+            self._save(state)
         return state
 
     def total_steps(self, state: TrainingState) -> int | None:
@@ -98,6 +95,13 @@ class Training:
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
+    def _is_due(self, state: TrainingState) -> bool:
+        """Is the evaluation of this state still missing? It is at the start, and where a run was stopped before it."""
+        if not state.step:
+            return self.valid is not None and not state.evaluations
+        seen = state.evaluations.get("step", [])[-1:] == [state.step]
+        return not seen and (state.batch == 0 or state.step == self.steps)
+
     def _over(self, state: TrainingState) -> bool:
         return (
             (self.epochs is not None and state.epoch >= self.epochs)
@@ -106,7 +110,7 @@ class Training:
         )
 
     def _passed(
-        self, state: TrainingState, progress: Progress, interruption: Interruption | None
+        self, state: TrainingState, progress: Progress, interruption: Interruption
     ) -> tuple[TrainingState, bool, bool]:
         """The rest of a pass through the data: the state, does somebody ask to stop, is an evaluation due?"""
         saved = time.monotonic()
@@ -116,7 +120,7 @@ class Training:
             progress.show(self._pass(state.epoch + 1), state.step, self.total_steps(state), self._latest(state))
             if self._told("step", state, {"loss": state.losses[-1]}) or state.step == self.steps:
                 return state, state.step != self.steps, True
-            if interruption is not None and interruption.asked is not None:
+            if interruption.asked is not None:
                 return state, True, False
             if time.monotonic() - saved > SAVE_EVERY:
                 self._save(state)
@@ -152,7 +156,9 @@ class Training:
             sums={name: state.sums.get(name, 0.0) + float(total) for name, total in graded.sums.items()},
         )
 
-    def _evaluated(self, state: TrainingState, progress: Progress) -> tuple[TrainingState, bool]:
+    def _evaluated(
+        self, state: TrainingState, progress: Progress, interruption: Interruption
+    ) -> tuple[TrainingState, bool]:
         """The state with an evaluation more, saved: and does somebody ask to stop?"""
         values: dict[str, float] = {f"train_{name}": total / state.count for name, total in state.sums.items()}
         if state.spike_rate is not None:
@@ -161,8 +167,10 @@ class Training:
             values["skipped"] = state.skipped
         if self.valid is not None:
             key = jax.random.fold_in(jax.random.key(self.seed), _EVALUATION)
-            batches = self.valid.batches(self.batch_size)
+            batches = interruption.until_asked(self.valid.batches(self.batch_size))
             measured = score(self.scorer, combine(state.params, self.rest), batches, self.fit, key)
+            if interruption.asked is not None:
+                return state, True
             if state.step == 0:
                 self.monitor.check(name for name in measured if name != "loss")
             values |= {f"valid_{name}": mean(samples) for name, samples in measured.items()}
