@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+Item = TypeVar("Item")
 
 _ASKED = (signal.SIGTERM, signal.SIGINT)
 
@@ -29,6 +31,13 @@ class Interruption:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         for number, handler in self._before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def until_asked(self, items: Iterable[Item]) -> Iterator[Item]:
+        """The items, the first at least, up to the moment when somebody asks to stop."""
+        for item in items:
+            yield item
+            if self.asked is not None:
+                return
 
     def obey(self) -> None:
         """Lets the signal that was noted do what it would have done."""

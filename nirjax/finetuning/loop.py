@@ -183,12 +183,18 @@ def finetune(
         checkpoints=None,
     )
     state = TrainingState(params, chosen_optimizer.init(params), params)
+<<<<<<< HEAD
     interruption: AnyInterruption | None = None
     with Progress(progress and processes.is_first()) as shown, contextlib.ExitStack() as stack:
+=======
+    interruption = Interruption()
+    with contextlib.ExitStack() as stack:
+>>>>>>> loop
         if checkpoints is not None:
             folder = Checkpoints.at(checkpoints, training.identity(model, state))
             training = dataclasses.replace(training, checkpoints=folder)
             state = restored(state, folder, resume)
+<<<<<<< HEAD
             interruption = stack.enter_context(Interruption())
             if processes.count() > 1:
                 interruption = AgreedInterruption(interruption)
@@ -196,6 +202,12 @@ def finetune(
             training = dataclasses.replace(training, rest=placement.replicated(rest))
         state = placed_state(state, placement)
         state = training.run(state, shown, interruption)
+=======
+            stack.enter_context(interruption)
+        with Progress(progress) as shown:
+            state = training.run(state, shown, interruption)
+        interruption.obey()
+>>>>>>> loop
     history = {name: np.asarray(values) for name, values in state.evaluations.items()}
     at = state.evaluations.get("step", [])
     place = at.index(state.best_step) if state.best_step in at else -1

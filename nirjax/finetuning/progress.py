@@ -51,7 +51,7 @@ class Progress(AbstractContextManager["Progress"]):
         if self._bar is not None:
             if self._task is None:
                 self._task = self._bar.add_task(what, total=total, completed=done, values="")
-            self._bar.update(self._task, description=what, completed=done, total=total, values=_text(values))
+            self._bar.update(self._task, description=what, completed=done, total=total, values=_short(values))
         if not self._lines:
             return
         now = time.monotonic()
@@ -74,19 +74,33 @@ def _text(values: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.3g}" for name, value in values.items())
 
 
+def _short(values: Mapping[str, float]) -> str:
+    """The values on the validation data in brackets behind those on the training data."""
+    parts = []
+    for name, value in values.items():
+        if name.removeprefix("valid ") in values and name.startswith("valid "):
+            continue
+        held_out = values.get(f"valid {name}")
+        parts.append(f"{name} {value:.3g}" + ("" if held_out is None else f" ({held_out:.3g})"))
+    return " ".join(parts)
+
+
 def _bar() -> Any:
     """A bar of rich's on stderr; None where that is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
     console = Console(stderr=True)
     if console.is_dumb_terminal or not (console.is_terminal or console.is_jupyter):
         return None
+    whole = Column(no_wrap=True)
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=12),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[values]}", markup=False),
-        TimeRemainingColumn(),
+        TextColumn("{task.description}", table_column=whole),
+        BarColumn(bar_width=6),
+        MofNCompleteColumn(table_column=whole),
+        TimeRemainingColumn(table_column=whole),
+        TextColumn("{task.fields[values]}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
         console=console,
+        expand=True,
     )

@@ -61,21 +61,23 @@ class Training:
     callbacks: tuple[Callback, ...]
     checkpoints: Checkpoints | None
 
-    def run(self, state: TrainingState, progress: Progress, interruption: AnyInterruption | None) -> TrainingState:
+<<<<<<< HEAD
+    def run(self, state: TrainingState, progress: Progress, interruption: AnyInterruption) -> TrainingState:
         """Trains from a state until the end, or until somebody asks to stop."""
+=======
+    def run(self, state: TrainingState, progress: Progress, interruption: AnyInterruption) -> TrainingState:
+        """Trains from a state until the end, or until somebody asks to stop; the state is saved then."""
+>>>>>>> loop
         stop = False
-        if self.valid is not None and not state.evaluations:
-            state, stop = self._evaluated(state, progress)
+        if self._is_due(state):
+            state, stop = self._evaluated(state, progress, interruption)
         while not stop and not self._over(state):
             state, stop, finished = self._passed(state, progress, interruption)
             if finished:
-                state, stopped = self._evaluated(state, progress)
+                state, stopped = self._evaluated(state, progress, interruption)
                 stop = stop or stopped
-            if interruption is not None and interruption.asked is not None:
-                if not finished:
-                    self._save(state)
-                interruption.obey()
-                stop = True
+        if interruption.asked is not None and state.step not in state.evaluations.get("step", [])[-1:]:
+            self._save(state)
         return state
 
     def total_steps(self, state: TrainingState) -> int | None:
@@ -99,6 +101,13 @@ class Training:
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
+    def _is_due(self, state: TrainingState) -> bool:
+        """Is the evaluation of this state still missing? It is at the start, and where a run was stopped before it."""
+        if not state.step:
+            return self.valid is not None and not state.evaluations
+        seen = state.evaluations.get("step", [])[-1:] == [state.step]
+        return not seen and (state.batch == 0 or state.step == self.steps)
+
     def _over(self, state: TrainingState) -> bool:
         return (
             (self.epochs is not None and state.epoch >= self.epochs)
@@ -107,7 +116,11 @@ class Training:
         )
 
     def _passed(
-        self, state: TrainingState, progress: Progress, interruption: AnyInterruption | None
+<<<<<<< HEAD
+        self, state: TrainingState, progress: Progress, interruption: AnyInterruption
+=======
+        self, state: TrainingState, progress: Progress, interruption: AnyInterruption
+>>>>>>> loop
     ) -> tuple[TrainingState, bool, bool]:
         """The rest of a pass through the data: the state, does somebody ask to stop, is an evaluation due?"""
         saved = time.monotonic()
@@ -117,7 +130,7 @@ class Training:
             progress.show(self._pass(state.epoch + 1), state.step, self.total_steps(state), self._latest(state))
             if self._told("step", state, {"loss": state.losses[-1]}) or state.step == self.steps:
                 return state, state.step != self.steps, True
-            if interruption is not None and interruption.asked is not None:
+            if interruption.asked is not None:
                 return state, True, False
             if time.monotonic() - saved > SAVE_EVERY:
                 self._save(state)
@@ -156,7 +169,9 @@ class Training:
             sums={name: state.sums.get(name, 0.0) + float(total) for name, total in graded.sums.items()},
         )
 
-    def _evaluated(self, state: TrainingState, progress: Progress) -> tuple[TrainingState, bool]:
+    def _evaluated(
+        self, state: TrainingState, progress: Progress, interruption: AnyInterruption
+    ) -> tuple[TrainingState, bool]:
         """The state with an evaluation more, saved: and does somebody ask to stop?"""
         values: dict[str, float] = {f"train_{name}": total / state.count for name, total in state.sums.items()}
         if state.spike_rate is not None:
@@ -165,8 +180,15 @@ class Training:
             values["skipped"] = state.skipped
         if self.valid is not None:
             key = jax.random.fold_in(jax.random.key(self.seed), _EVALUATION)
+<<<<<<< HEAD
             batches = self.valid.batches(self.batch_size)
             measured = gathered(score(self.scorer, here(combine(state.params, self.rest)), batches, self.fit, key))
+=======
+            batches = interruption.until_asked(self.valid.batches(self.batch_size))
+            measured = score(self.scorer, combine(state.params, self.rest), batches, self.fit, key)
+            if interruption.asked is not None:
+                return state, True
+>>>>>>> loop
             if state.step == 0:
                 self.monitor.check(name for name in measured if name != "loss")
             values |= {f"valid_{name}": mean(samples) for name, samples in measured.items()}

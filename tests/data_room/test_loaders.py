@@ -1,7 +1,6 @@
 """Loaders of other libraries as they are: what they yield is taken through its protocol alone.
 
-torch is never imported here: `Tensor` and the loaders below have of torch's what nirjax touches. What torch itself and
-tonic did in their place is told in docs/fine-tuning.md.
+torch is never imported here: `Tensor` and the loaders below have of torch's what nirjax touches.
 """
 
 from __future__ import annotations

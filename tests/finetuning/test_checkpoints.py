@@ -13,6 +13,7 @@ import pytest
 
 from finetuning.tasks import data, model
 from finetuning.test_finetune import equal, noisy, tuned
+from nirjax.data import Source
 from nirjax.errors import CheckpointError, NIRWarning, TrainingError
 from nirjax.finetuning import training
 from nirjax.finetuning.callbacks import Moment
@@ -82,6 +83,38 @@ def test_a_signal_saves_and_stops(number: signal.Signals, tmp_path: Path, undist
     assert len(interrupted.history["loss"]) == 5
     assert (tmp_path / "step_0000000005.json").exists()
     equal(tuned(**OPTIONS, checkpoints=tmp_path, resume=True).history, undisturbed.history)
+
+
+@pytest.mark.parametrize("moment", ["in the evaluation", "before the last one"])
+def test_a_signal_during_an_evaluation_leaves_it_to_the_resumed_run(
+    moment: str, tmp_path: Path, undisturbed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow:
+        """Validation data in batches that ask to stop once, before the second batch of one pass."""
+
+        def __init__(self, stop_in: int) -> None:
+            self.passes, self.stop_in = 0, stop_in
+
+        def __iter__(self) -> Any:
+            self.passes += 1
+            x, y = OPTIONS["valid"]
+            for number, part in enumerate((slice(0, 4), slice(4, 5))):
+                if number and self.passes == self.stop_in:
+                    signal.raise_signal(signal.SIGTERM)
+                yield x[part], y[part]
+
+    options = OPTIONS | {"steps": 11} if moment == "before the last one" else OPTIONS
+    expected = undisturbed if options is OPTIONS else tuned(**options)
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda found, frame: heard.append(found))
+    try:
+        slow = Source(Slow(5 if moment == "before the last one" else 3), time_axis=1, batched=True)
+        stopped = tuned(**options | {"valid": slow}, checkpoints=tmp_path)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [signal.SIGTERM]
+    assert len(stopped.history["step"]) == len(expected.history["step"]) - (1 if options is not OPTIONS else 3)
+    equal(tuned(**options, checkpoints=tmp_path, resume=True).history, expected.history)
 
 
 def files(folder: Path) -> list[Path]:
