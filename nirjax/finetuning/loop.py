@@ -183,31 +183,22 @@ def finetune(
         checkpoints=None,
     )
     state = TrainingState(params, chosen_optimizer.init(params), params)
-<<<<<<< HEAD
-    interruption: AnyInterruption | None = None
-    with Progress(progress and processes.is_first()) as shown, contextlib.ExitStack() as stack:
-=======
-    interruption = Interruption()
+    own = Interruption()
+    interruption: AnyInterruption = own
     with contextlib.ExitStack() as stack:
->>>>>>> loop
         if checkpoints is not None:
             folder = Checkpoints.at(checkpoints, training.identity(model, state))
             training = dataclasses.replace(training, checkpoints=folder)
             state = restored(state, folder, resume)
-<<<<<<< HEAD
-            interruption = stack.enter_context(Interruption())
+            stack.enter_context(own)
             if processes.count() > 1:
-                interruption = AgreedInterruption(interruption)
+                interruption = AgreedInterruption(own)
         if placement is not None:
             training = dataclasses.replace(training, rest=placement.replicated(rest))
         state = placed_state(state, placement)
-        state = training.run(state, shown, interruption)
-=======
-            stack.enter_context(interruption)
-        with Progress(progress) as shown:
+        with Progress(progress and processes.is_first()) as shown:
             state = training.run(state, shown, interruption)
         interruption.obey()
->>>>>>> loop
     history = {name: np.asarray(values) for name, values in state.evaluations.items()}
     at = state.evaluations.get("step", [])
     place = at.index(state.best_step) if state.best_step in at else -1

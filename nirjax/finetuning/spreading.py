@@ -142,6 +142,10 @@ class AgreedInterruption:
             self._own.asked = signal.Signals(int(told.max()))
         return self._own.asked
 
+    def until_asked(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The batches: each process has a number of its own, so that they cannot agree between two."""
+        return batches
+
     def obey(self) -> None:
         """Lets the signal do what it would have done."""
         self._own.obey()

@@ -61,13 +61,8 @@ class Training:
     callbacks: tuple[Callback, ...]
     checkpoints: Checkpoints | None
 
-<<<<<<< HEAD
-    def run(self, state: TrainingState, progress: Progress, interruption: AnyInterruption) -> TrainingState:
-        """Trains from a state until the end, or until somebody asks to stop."""
-=======
     def run(self, state: TrainingState, progress: Progress, interruption: AnyInterruption) -> TrainingState:
         """Trains from a state until the end, or until somebody asks to stop; the state is saved then."""
->>>>>>> loop
         stop = False
         if self._is_due(state):
             state, stop = self._evaluated(state, progress, interruption)
@@ -116,11 +111,7 @@ class Training:
         )
 
     def _passed(
-<<<<<<< HEAD
         self, state: TrainingState, progress: Progress, interruption: AnyInterruption
-=======
-        self, state: TrainingState, progress: Progress, interruption: AnyInterruption
->>>>>>> loop
     ) -> tuple[TrainingState, bool, bool]:
         """The rest of a pass through the data: the state, does somebody ask to stop, is an evaluation due?"""
         saved = time.monotonic()
@@ -180,15 +171,10 @@ class Training:
             values["skipped"] = state.skipped
         if self.valid is not None:
             key = jax.random.fold_in(jax.random.key(self.seed), _EVALUATION)
-<<<<<<< HEAD
-            batches = self.valid.batches(self.batch_size)
-            measured = gathered(score(self.scorer, here(combine(state.params, self.rest)), batches, self.fit, key))
-=======
             batches = interruption.until_asked(self.valid.batches(self.batch_size))
-            measured = score(self.scorer, combine(state.params, self.rest), batches, self.fit, key)
+            measured = gathered(score(self.scorer, here(combine(state.params, self.rest)), batches, self.fit, key))
             if interruption.asked is not None:
                 return state, True
->>>>>>> loop
             if state.step == 0:
                 self.monitor.check(name for name in measured if name != "loss")
             values |= {f"valid_{name}": mean(samples) for name, samples in measured.items()}
