@@ -82,7 +82,7 @@ def evaluate(
     chosen = _standard if metrics is None else measure_of(metrics)
     functions = [] if metrics is None else [as_objective(function, "metrics") for function in metrics.values()]
     fit = Fit.of(model, labels=metrics is None or any(reads_labels(function) for function in functions))
-    source = open_source(data)
+    source = open_source(data, fit=fit)
     source.check(fit)
     seen: list[int] = []
     values = score(

@@ -58,7 +58,7 @@ def shuffled(count: int, seed: Seed) -> np.ndarray:
         raise ArgumentError("a seed is a whole number from 0", field="seed", found=seed) from None
 
 
-def _places(count: int, batch_size: int | None, seed: Seed, skip: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def places_of(count: int, batch_size: int | None, seed: Seed, skip: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """For each batch: the recordings that stand in it, the first repeated to fill it, and which are no filling."""
     size = min(count, batch_size or count)
     order = shuffled(count, seed)
@@ -113,7 +113,7 @@ class ArraySource:
         fit.check(self.layout.x, self.y)
 
     def batches(self, batch_size: int | None, seed: Seed = None, skip: int = 0) -> Iterator[Batch]:
-        for places, valid in _places(self.size, batch_size, seed, skip):
+        for places, valid in places_of(self.size, batch_size, seed, skip):
             if self.mapped:
                 self._check_values(places[valid])
             length = self.length[places]
@@ -185,7 +185,7 @@ class SequenceSource:
         fit.check(self.layout.x, labels)
 
     def batches(self, batch_size: int | None, seed: Seed = None, skip: int = 0) -> Iterator[Batch]:
-        for places, valid in _places(self.size, batch_size, seed, skip):
+        for places, valid in places_of(self.size, batch_size, seed, skip):
             real = [self._recording(int(place)) for place in places[valid]]
             yield stack(real, self.layout, len(places))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
+import jax
 import numpy as np
 
 from nirjax.data.batch import Batch
@@ -23,6 +24,7 @@ from nirjax.data.checks import (
     steps,
     time_first,
 )
+from nirjax.data.events import Events
 from nirjax.data.padding import Recording, filled, stack, within
 from nirjax.data.recordings import Seed, as_recording
 from nirjax.errors import DataError
@@ -122,6 +124,8 @@ def as_batch(item: Any, time_axis: int, what: str) -> Batch:
     y = length = valid = None
     if isinstance(item, Batch):
         x, y, length, valid = item.x, item.y, item.length, item.valid
+        if isinstance(x, Events):
+            return _of_events(item)
     elif isinstance(item, Mapping) and "x" in item:
         x, y, length = item["x"], item.get("y"), item.get("length")
     elif isinstance(item, tuple | list) and len(item) in (2, 3):
@@ -151,6 +155,13 @@ def as_batch(item: Any, time_axis: int, what: str) -> Batch:
     return Batch(x, target, length, valid)
 
 
+def _of_events(batch: Batch) -> Batch:
+    """A batch of events with its lengths and what is valid said: there is no more in it to be checked."""
+    length = np.full(batch.size, batch.time, np.int32) if batch.length is None else np.asarray(batch.length)
+    valid = np.ones(batch.size, bool) if batch.valid is None else np.asarray(batch.valid)
+    return dataclasses.replace(batch, length=length, valid=valid)
+
+
 def _target(y: Any, time: int, size: int, time_axis: int, what: str) -> np.ndarray | None:
     target = as_target(y)
     if target is None:
@@ -175,5 +186,5 @@ def _filled_up(batch: Batch, size: int) -> Batch:
     y = batch.y
     if y is not None:
         y = y[:, places] if y.ndim >= 3 and y.shape[:2] == (batch.time, batch.size) else y[places]
-    x = map_inputs(lambda part: part[:, places], batch.x)
+    x = jax.tree.map(lambda part: part[:, places], batch.x)
     return dataclasses.replace(batch, x=x, y=y, length=batch.length[places], valid=batch.valid[places] & valid)

@@ -122,7 +122,7 @@ def finetune(
     fit = Fit.of(model, labels=reads_labels(objective) or metrics is None)
     transforms = (transform,) if callable(transform) else tuple(transform)
     params, rest = _chosen(model, trainable)
-    source, held_out = open_source(train), None if valid is None else open_source(valid)
+    source, held_out = open_source(train, fit=fit), None if valid is None else open_source(valid, fit=fit)
     source.check(fit)
     if held_out is not None:
         held_out.check(fit)

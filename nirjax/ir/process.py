@@ -31,20 +31,25 @@ PATIENCE = 10
 """Seconds of waiting that a worker has beyond five times its processor time."""
 
 _START = "import json, sys; sys.path += json.loads(sys.argv.pop()); import nirjax.ir.worker as w; w.main()"
-_TRUST = "If you trust the file, nirjax.read(path, trusted=True) reads it in this process."
+_TRUST = "If you trust the file, trusted=True reads it in this process."
 
 
-def read_apart(path: bytes, table: Mapping[str, Any], limits: Limits) -> RawFile:
+def read_apart(path: bytes, table: Mapping[str, Any] | None, limits: Limits) -> RawFile:
     """The content of a file, read by a worker process under limits of memory and time.
 
+    Args:
+        path: the file.
+        table: node types to the names of their fields, for a file of a graph; None for a file of NIR data.
+        limits: what it may ask for.
+
     Raises:
-        NIRError: what the worker found wrong, as `nirjax.ir.reading.sketch` raises it.
+        NIRError: what the worker found wrong, as `nirjax.ir.data_reading.walk_of(table)` raises it.
         FileError: the worker crashed or ran out of time or memory; or none could be started.
     """
     request = {
         "path": os.fsdecode(os.path.abspath(path)),
         "limits": dataclasses.asdict(limits),
-        "table": dict(table),
+        "table": None if table is None else dict(table),
     }
     worker = _started()
     timer = threading.Timer(PATIENCE + 5 * limits.seconds, worker.kill)
@@ -211,9 +216,16 @@ def _node(tree: Any, slots: list[Slot]) -> RawNode:
 
 def _mapping(mapping: Any, slots: list[Slot]) -> dict[str, Any]:
     return {
-        name: _mapping(value, slots) if isinstance(value, dict) else slots[int(value)]
+        name: _mapping(value, slots) if isinstance(value, dict) else _value(value, slots)
         for name, value in mapping.items()
     }
+
+
+def _value(value: Any, slots: list[Slot]) -> Slot | int | float:
+    if not isinstance(value, list):
+        return slots[int(value)]
+    (number,) = value
+    return number if isinstance(number, int) else float(number)
 
 
 def _text(value: Any) -> str | None:

@@ -1,10 +1,11 @@
-"""The process that reads a file for `nirjax.read`: NumPy and h5py only, under limits, plain arrays out through a pipe.
+"""The process that reads a file for `nirjax.read` and `nirjax.data.read`, under limits, with NumPy and h5py only.
 
-It is started by `nirjax.ir.process` and ends with the one file. The request is a JSON object on standard input; the
-answer is frames on standard output, each a letter, a length of 8 bytes and the content:
+It is started by `nirjax.ir.process` and ends with the one file. Plain arrays go out through a pipe: the request is a
+JSON object on standard input; the answer is frames on standard output, each a letter, a length of 8 bytes and the
+content:
 
     H   JSON: the file's state, version, digest, notices, the arrays' types and shapes, and the tree of nodes in which
-        arrays are numbers
+        arrays are numbers, and numbers stand in a list of one
     A   bytes of the next array, in as many frames as it takes; words are their lengths, then their text. An array that
         lies in the file in one piece is not sent: its place is, and the asking process reads the bytes there
     Z   the end
@@ -23,11 +24,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from nirjax.errors import FileError, NIRError, quoted
+from nirjax.ir.data_reading import walk_of
 from nirjax.ir.gate import Gate
 from nirjax.ir.limits import Limits
 from nirjax.ir.places import Slot, state_of
 from nirjax.ir.raw import RawNode
-from nirjax.ir.reading import Sketch, sketch
+from nirjax.ir.reading import Sketch
 
 AT_ONCE = 2**24
 _SLACK = 128 * 2**20
@@ -96,8 +98,9 @@ def _address_space() -> int:
         return 2**32
 
 
-def _frames(gate: Gate, table: Mapping[str, Any]) -> Iterator[tuple[bytes, Any]]:
-    found = sketch(gate, {kind: tuple(fields) for kind, fields in table.items()})
+def _frames(gate: Gate, table: Mapping[str, Any] | None) -> Iterator[tuple[bytes, Any]]:
+    known = None if table is None else {kind: tuple(fields) for kind, fields in table.items()}
+    found = walk_of(known)(gate)
     slots = list({slot.path: slot for slot in found.slots}.values())
     numbers = {slot.path: i for i, slot in enumerate(slots)}
     yield b"H", json.dumps(_header(gate, found, slots, numbers)).encode()
@@ -149,9 +152,13 @@ def _tree(node: RawNode, numbers: dict[bytes, int]) -> list[Any]:
 
 def _mapping(mapping: Mapping[str, Any], numbers: dict[bytes, int]) -> dict[str, Any]:
     return {
-        name: _mapping(value, numbers) if isinstance(value, Mapping) else numbers[value.path]
+        name: _mapping(value, numbers) if isinstance(value, Mapping) else _number(value, numbers)
         for name, value in mapping.items()
     }
+
+
+def _number(value: Any, numbers: dict[bytes, int]) -> int | list[int | float]:
+    return numbers[value.path] if isinstance(value, Slot) else [value]
 
 
 def _described(error: NIRError) -> dict[str, Any]:
