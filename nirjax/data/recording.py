@@ -12,12 +12,12 @@ from nirjax.data.nir_data import NIRGraphData, Path, as_graph_data
 from nirjax.data.nir_source import gridded
 from nirjax.data.observables import Observable, TimeGriddedData
 from nirjax.data.time_steps import checked_step, same_step
-from nirjax.engine.lowering import with_ports
+from nirjax.engine.lowering import Plan, with_ports
 from nirjax.engine.model import Model, Run
 from nirjax.engine.records import trace_names
 from nirjax.errors import ArgumentError, DataError, ShapeError, quoted
 from nirjax.ir.inline import inline
-from nirjax.ir.nodes import Input, Output
+from nirjax.ir.nodes import Flatten, Input, Output
 
 SPIKES = "spikes"
 
@@ -26,8 +26,8 @@ def to_nir_data(model: Model, run: Run | Mapping[str, Any], x: Any = None) -> NI
     """What a run gave, in NIR's own data format: its traces, and what the graph gave at its Outputs.
 
     Axes (time, *batch, *shape) become (samples, time steps, neurons): batch axes and the axes of a node's shape are
-    each flattened in C order. Zeros and ones at an Input, at an Output, or under "spikes" are stored as bool, and what
-    an Input or Output carries is called "spikes" then, as other frameworks call it, else "output".
+    each flattened in C order. What comes from spiking neurons at an Output, and zeros and ones at an Input, is called
+    "spikes", as other frameworks call it; else it is "output" there. Spikes, at most one a step, are stored as bool.
 
     Args:
         model: what was run.
@@ -49,11 +49,13 @@ def to_nir_data(model: Model, run: Run | Mapping[str, Any], x: Any = None) -> NI
         if trace not in known:
             raise DataError("the model has no such trace", field=trace, expected=f"some of {quoted(list(known))}")
         node, variable = known[trace]
-        port = isinstance(plan.sites[node].node, Input | Output)
         data = _flat(values, plan.sites[node].output_shape, trace)
-        if (port or variable == SPIKES) and ((data == 0) | (data == 1)).all():
-            data, variable = data.astype(bool), SPIKES
-        found[paths[node], variable] = TimeGriddedData(data, model.dt)
+        binary = bool(((data == 0) | (data == 1)).all())
+        if variable == "output" and (binary if node in plan.inputs else node in plan.outputs and _spikes(plan, node)):
+            variable = SPIKES
+        found[paths[node], variable] = TimeGriddedData(
+            data.astype(bool) if binary and variable == SPIKES else data, model.dt
+        )
     return NIRGraphData.of(found)
 
 
@@ -88,7 +90,7 @@ def from_nir_data(data: Any, model: Model | None = None, *, dt: float | None = N
             raise DataError(
                 "the model has no such node", node=".".join(path), expected=f"some of {quoted(list(plan.sites))}"
             )
-        port = isinstance(plan.sites[node].node, Input | Output)
+        port = node in (*plan.inputs, *plan.outputs)
         values = gridded(observable, plan.sites[node].output_shape, step, node)
         arrays[f"{node}.{'output' if port and key == SPIKES else key}"] = np.swapaxes(values, 0, 1)
     return arrays
@@ -102,6 +104,14 @@ def by_port(values: Any, names: tuple[str, ...]) -> dict[str, Any]:
 def paths_of(model: Model) -> dict[str, Path]:
     """Names of a model's nodes to their paths in the graph."""
     return inline(with_ports(model.graph)).paths
+
+
+def _spikes(plan: Plan, node: str) -> bool:
+    """Does a node hand on what spiking neurons emit, and nothing else?"""
+    if plan.primitives[node].spiking:
+        return True
+    handed_on = isinstance(plan.sites[node].node, Input | Output | Flatten) and bool(plan.sources[node])
+    return handed_on and all(_spikes(plan, source) for source in plan.sources[node])
 
 
 def _flat(values: np.ndarray, shape: tuple[int, ...], trace: str) -> np.ndarray:
