@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from nirjax.cli.arguments import add_batch_size, add_graph, add_json, add_semantics, model_of
-from nirjax.cli.data_files import check_ending, write_arrays
+from nirjax.cli.arguments import add_batch_size, add_graph, add_json, add_labels, add_semantics, model_of
+from nirjax.cli.data_files import check_ending, labelled, write_arrays
 from nirjax.cli.terminal import EXIT_CODES, FINE, percent, say, show_json, show_table, waiting
 
 HELP = "measure a graph on labelled recordings: accuracy, rate of spikes"
@@ -17,8 +17,11 @@ def describe(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     add_graph(parser)
     parser.add_argument(
-        "data", metavar="DATA", help="a .npz file with x (sample, time, *shape), y (sample,) and, if needed, length"
+        "data",
+        metavar="DATA",
+        help="a .npz file with x (sample, time, *shape), y (sample,) and, if needed, length; a .npy of x; NIR data",
     )
+    add_labels(parser, "--labels", "DATA")
     add_semantics(parser)
     parser.add_argument("--out", metavar="FILE.npz", help="write each sample's prediction and measures here")
     add_batch_size(parser, None, "samples run at once (default: as many as fit into 256 MiB, 256 at most)")
@@ -37,7 +40,7 @@ def execute(args: argparse.Namespace) -> int:
     from nirjax.evaluation import evaluate
 
     with waiting("evaluating", quiet=args.json):
-        result = evaluate(model, args.data, batch_size=args.batch_size or "auto")
+        result = evaluate(model, labelled(args.data, args.labels), batch_size=args.batch_size or "auto")
     if args.out:
         write_arrays(args.out, result.per_sample)
     if args.json:

@@ -45,7 +45,7 @@ def nir_source(source: Any, y: Any, fit: Fit | None) -> ArraySource | BinnedEven
             hint="nirjax.data.from_nir_data gives its arrays",
         )  # fmt: skip
     signals = {name: port_signal(data, name) for name in fit.inputs}
-    target = y if y is not None else _target(data, fit)
+    target = y if y is not None else nir_target(data, fit)
     if len(signals) == 1:
         ((name, signal),) = signals.items()
         if isinstance(signal, EventData) and not isinstance(signal, ValuedEventData):
@@ -92,7 +92,9 @@ def gridded(signal: Observable, shape: Shape, dt: float, node: str) -> np.ndarra
     return signal.data.reshape(*signal.data.shape[:2], *shape)
 
 
-def _target(data: NIRGraphData, fit: Fit) -> np.ndarray | None:
+def nir_target(data: NIRGraphData, fit: Fit) -> np.ndarray | None:
+    """What was observed at the Output, (samples, time steps, *shape), float32; None where there is nothing, or no one
+    Output; raises as `gridded` and `port_signal`."""
     if len(fit.outputs) != 1 or fit.dt is None:
         return None
     ((name, shape),) = fit.outputs.items()
