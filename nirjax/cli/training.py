@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nirjax.cli.arguments import (
@@ -18,12 +19,11 @@ from nirjax.cli.arguments import (
     share,
     whole,
 )
-from nirjax.cli.data_files import check_folder, labelled
+from nirjax.cli.data_files import arrays_of, check_folder, labelled
 from nirjax.cli.terminal import EXIT_CODES, FINE, say, show_json, show_table
 from nirjax.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from nirjax.engine.model import Model
     from nirjax.finetuning.loop import FinetuneResult
 
 HELP = "train a graph's weights and biases, or other parameters, and write the tuned graph"
@@ -106,7 +106,8 @@ def execute(args: argparse.Namespace) -> int:
     train: Any
     valid: Any
     if args.valid_share:
-        train, valid = split(model, args.train, args.labels, args.valid_share, args.seed)
+        arrays = arrays_of(model, args.train, args.labels)
+        train, valid = split(arrays, args.train, args.valid_share, args.seed)
     else:
         train = labelled(args.train, args.labels)
         valid = None if args.valid is None else labelled(args.valid, args.valid_labels)
@@ -138,19 +139,17 @@ def execute(args: argparse.Namespace) -> int:
     return FINE
 
 
-def split(model: Model, path: str, labels: str | None, part: float, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The recordings of a file as two sets of samples: training, validation.
+def split(arrays: Mapping[str, Any], path: str, part: float, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The recordings of a file, as arrays by name, as two sets of samples: training, validation.
 
     Raises:
-        FileError, DataError: no such file, or arrays of different lengths; too few samples.
+        DataError: arrays of different lengths; too few samples.
     """
     import jax
     import numpy as np
 
-    from nirjax.cli.data_files import arrays_of
     from nirjax.errors import DataError
 
-    arrays = arrays_of(model, path, labels)
     sizes = {len(values) if values.ndim else 0 for values in jax.tree.leaves(arrays)}
     if "x" not in arrays or len(sizes) != 1:
         shapes = {name: jax.tree.map(np.shape, values) for name, values in arrays.items()}
@@ -160,7 +159,7 @@ def split(model: Model, path: str, labels: str | None, part: float, seed: int) -
     if not 0 < held < samples:
         raise DataError("too few samples to hold some back", file=path, found=samples)
     order = np.random.default_rng(seed).permutation(samples)
-    parts = [jax.tree.map(lambda values: values[places], arrays) for places in (order[held:], order[:held])]  # noqa: B023
+    parts = [jax.tree.map(lambda values: values[places], dict(arrays)) for places in (order[held:], order[:held])]  # noqa: B023
     return parts[0], parts[1]
 
 

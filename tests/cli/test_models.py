@@ -121,11 +121,12 @@ def test_finetune_trains_what_it_is_told_and_nothing_else(here, nirjax_command):
 
 
 def test_held_back_samples_are_drawn_by_the_seed_and_never_trained_on(here):
+    from nirjax.cli.data_files import read_arrays
     from nirjax.cli.training import split
 
-    train, valid = split(TRAIN, 0.25, seed=3)
-    again, _ = split(TRAIN, 0.25, seed=3)
-    other, _ = split(TRAIN, 0.25, seed=4)
+    train, valid = split(read_arrays(TRAIN), TRAIN, 0.25, seed=3)
+    again, _ = split(read_arrays(TRAIN), TRAIN, 0.25, seed=3)
+    other, _ = split(read_arrays(TRAIN), TRAIN, 0.25, seed=4)
     whole = np.load(TRAIN)
     assert len(valid["x"]) == 20
     assert len(train["x"]) == 60
