@@ -99,7 +99,9 @@ def as_objective(function: Any, argument: str) -> Objective:
 
 def reads_labels(objective: Objective) -> bool:
     """Is it one of nirjax's own losses, to which one integer a sample is the number of a class?"""
-    function = objective.loss if isinstance(objective, OfOutput | OfTrace) else objective
+    if not isinstance(objective, OfOutput | OfTrace):
+        return False
+    function: Any = objective.loss
     while isinstance(function, functools.partial):
         function = function.func
     return str(getattr(function, "__module__", "")).startswith("nirjax.")
