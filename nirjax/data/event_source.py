@@ -12,7 +12,6 @@ from nirjax.data.batch import Batch
 from nirjax.data.binning import Binning, padded
 from nirjax.data.checks import Fit, as_target
 from nirjax.data.events import Events, Reduce
-from nirjax.data.padding import filled
 from nirjax.data.recordings import Seed, places_of
 from nirjax.errors import ArgumentError, DataError, NIRError
 
@@ -93,12 +92,12 @@ class BinnedEvents:
 
     def batches(self, batch_size: int | None, seed: Seed = None, skip: int = 0) -> Iterator[Batch]:
         """Batches whose `x` is `Events`."""
-        for places, valid in places_of(self.size, batch_size, seed, skip):
-            yield self._batch([self.recording(int(place)) for place in places[valid]], len(places))
+        return (self.take(*chosen) for chosen in places_of(self.size, batch_size, seed, skip))
 
-    def _batch(self, recordings: Sequence[Recording], size: int) -> Batch:
-        places, valid = filled(len(recordings), size)
-        chosen = [recordings[place] for place in places]
+    def take(self, places: np.ndarray, valid: np.ndarray) -> Batch:
+        """The recordings at `places`, each read once, of which those that are not `valid` are filling."""
+        read = {place: self.recording(place) for place in dict.fromkeys(places.tolist())}
+        chosen = [read[place] for place in places.tolist()]
         length = np.array([steps for _, steps, _ in chosen], np.int32)
         most = int(length.max())
         x = Events(padded([index for index, _, _ in chosen]).T, most, self.shape, self.reduce)

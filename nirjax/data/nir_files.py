@@ -7,7 +7,7 @@ from typing import Any
 
 from nirjax.data.nir_data import KINDS, NIRGraphData, NIRNodeData, as_graph_data, made
 from nirjax.data.observables import Observable
-from nirjax.errors import DataError, NIRError, NIRWarning, RepairWarning, quoted
+from nirjax.errors import DataError, FileError, NIRError, NIRWarning, RepairWarning, quoted
 from nirjax.ir.hdf5 import check_digest, content_of, tell
 from nirjax.ir.raw import RawNode
 
@@ -33,10 +33,13 @@ def read(
     name = os.fspath(path)
     try:
         raw = content_of(name, None, trusted=trusted, max_bytes=max_bytes)
-        mends = check_digest(raw, repair, "nirjax.data.read")
+        mends = check_digest(raw, repair)
         data = _graph(raw.node, "")
     except NIRError as error:
-        raise error.located(file=name) from None
+        located = error.located(file=name)
+        if isinstance(error, FileError) and error.hint:
+            located.hint = error.hint.replace("nirjax.read", "nirjax.data.read")
+        raise located from None
     tell(name, [*((mend, RepairWarning) for mend in mends), *((notice, NIRWarning) for notice in raw.notices)])
     return data
 

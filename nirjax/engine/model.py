@@ -134,7 +134,7 @@ class Model:
         """The state before the first step, for a batch: `state[node path][variable]`, and a register for each
         feedback edge under "source -> destination"."""
         # an axis of jax.export need not have a number yet
-        batch = tuple(n if is_symbolic_dim(n) else int(n) for n in batch_shape)
+        batch: Any = tuple(n if is_symbolic_dim(n) else int(n) for n in batch_shape)
         return execute.initial_state(self.program.plan, self.params, batch)
 
     def replace(self, **changes: Any) -> Model:

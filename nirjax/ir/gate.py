@@ -194,7 +194,7 @@ class Gate:
                 field=where.field,
                 found=f"{self.declared} bytes up to here",
                 expected=f"at most {self.limits.bytes}",
-                hint="If the file is meant to be so large, read it with a larger max_bytes.",
+                hint="If the file is meant to be so large, give nirjax.read a larger max_bytes.",
             )
 
     def _check_chunks(self, plist: Any, shape: tuple[int, ...], dtype: np.dtype | None, where: Where) -> int:

@@ -128,7 +128,7 @@ def _graph(raw: RawFile, types: dict[str, type[NIRNode]], repair: bool) -> tuple
     """The graph and the warnings, with their kinds, that come with it."""
     newer = check_version(raw)
     odd = [*raw.notices, *([Notice(newer, None, "version")] if newer else [])]
-    mends = check_digest(raw, repair, "nirjax.read")
+    mends = check_digest(raw, repair)
     try:
         graph, flat = _checked(raw.node, types)
     except NIRError as error:
@@ -140,8 +140,8 @@ def _graph(raw: RawFile, types: dict[str, type[NIRNode]], repair: bool) -> tuple
     return graph, [*((mend, RepairWarning) for mend in mends), *((notice, NIRWarning) for notice in notices)]
 
 
-def check_digest(raw: RawFile, repair: bool, reader: str) -> list[Notice]:
-    """Hold the content against its digest, if the file has one; `reader` is the function that the hint names.
+def check_digest(raw: RawFile, repair: bool) -> list[Notice]:
+    """Hold the content against its digest, if the file has one.
 
     Returns:
         that it differs, where that is to be repaired.
@@ -157,7 +157,7 @@ def check_digest(raw: RawFile, repair: bool, reader: str) -> list[Notice]:
             field="digest",
             found=digest_of(raw.node),
             expected=raw.digest,
-            hint=f"If the change was meant, {reader}(path, repair=True) takes the content as it is.",
+            hint="If the change was meant, nirjax.read(path, repair=True) takes the content as it is.",
         )
     return [Notice("the content differs from its digest; it is taken as it is", None, "digest")]
 

@@ -31,19 +31,14 @@ PATIENCE = 10
 """Seconds of waiting that a worker has beyond five times its processor time."""
 
 _START = "import json, sys; sys.path += json.loads(sys.argv.pop()); import nirjax.ir.worker as w; w.main()"
-_TRUST = "If you trust the file, trusted=True reads it in this process."
+_TRUST = "If you trust the file, nirjax.read(path, trusted=True) reads it in this process."
 
 
 def read_apart(path: bytes, table: Mapping[str, Any] | None, limits: Limits) -> RawFile:
     """The content of a file, read by a worker process under limits of memory and time.
 
-    Args:
-        path: the file.
-        table: node types to the names of their fields, for a file of a graph; None for a file of NIR data.
-        limits: what it may ask for.
-
     Raises:
-        NIRError: what the worker found wrong, as `nirjax.ir.data_reading.walk_of(table)` raises it.
+        NIRError: what the worker found wrong, as the walk of `nirjax.ir.data_reading.walk_of(table)` raises it.
         FileError: the worker crashed or ran out of time or memory; or none could be started.
     """
     request = {

@@ -1,11 +1,10 @@
-"""The process that reads a file for `nirjax.read` and `nirjax.data.read`, under limits, with NumPy and h5py only.
+"""The process that reads a file for `nirjax.read`: NumPy and h5py only, under limits, plain arrays out through a pipe.
 
-It is started by `nirjax.ir.process` and ends with the one file. Plain arrays go out through a pipe: the request is a
-JSON object on standard input; the answer is frames on standard output, each a letter, a length of 8 bytes and the
-content:
+It is started by `nirjax.ir.process` and ends with the one file. The request is a JSON object on standard input; the
+answer is frames on standard output, each a letter, a length of 8 bytes and the content:
 
     H   JSON: the file's state, version, digest, notices, the arrays' types and shapes, and the tree of nodes in which
-        arrays are numbers, and numbers stand in a list of one
+        arrays are numbers
     A   bytes of the next array, in as many frames as it takes; words are their lengths, then their text. An array that
         lies in the file in one piece is not sent: its place is, and the asking process reads the bytes there
     Z   the end
@@ -158,6 +157,7 @@ def _mapping(mapping: Mapping[str, Any], numbers: dict[bytes, int]) -> dict[str,
 
 
 def _number(value: Any, numbers: dict[bytes, int]) -> int | list[int | float]:
+    """The number of an array; a number that is no array's stands in a list of one."""
     return numbers[value.path] if isinstance(value, Slot) else [value]
 
 
