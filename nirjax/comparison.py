@@ -12,6 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nirjax.data.nir_data import NIRGraphData, as_graph_data
+from nirjax.data.nir_files import is_hdf5, read
+from nirjax.data.observables import TimeGriddedData
+from nirjax.data.recording import from_nir_data, paths_of
 from nirjax.engine.model import Model
 from nirjax.engine.records import matching
 from nirjax.errors import ArgumentError, DataError, FileError, PatternError, ShapeError, quoted
@@ -103,8 +107,8 @@ def compare(a: Any, b: Any, x: Any = None, *, record: Sequence[str] | str = SPIK
     gives is compared besides, under the name "output". Dialects, dtypes and graphs may differ.
 
     Args:
-        a, b: a Model each, or a recording: arrays by trace name ("lif1.spikes", "output"), or the path of an NPZ with
-            such names; time first.
+        a, b: a Model each, or a recording: arrays by trace name ("lif1.spikes", "output"), time first; the path of an
+            NPZ with such names; NIR data, or the path of a file of it.
         x: the input, as a Model takes it; not needed for two recordings.
         record: patterns of the traces to compare, as `Model.run` takes them.
 
@@ -112,9 +116,10 @@ def compare(a: Any, b: Any, x: Any = None, *, record: Sequence[str] | str = SPIK
         ArgumentError: neither a Model nor a recording; a Model without an input.
         PatternError: a pattern that matches no trace that both have.
         ShapeError: a trace whose shapes differ.
-        FileError, DataError: a recording that cannot be read, or holds no numbers.
+        FileError, DataError: a recording that cannot be read, holds no numbers, or has another time step.
     """
-    pair = _Pair(_side(a, "a"), _side(b, "b"), x)
+    given = (_given(a, "a"), _given(b, "b"))
+    pair = _Pair(_side(given[0], given), _side(given[1], given), x)
     if x is None and any(isinstance(side, Model) for side in (pair.a, pair.b)):
         raise ArgumentError("a model needs an input", field="x", found="None")
     names, alone = _chosen(_names(pair.a), _names(pair.b), record)
@@ -162,6 +167,9 @@ class _Pair:
             ShapeError: a trace whose shapes differ.
         """
         found = [_traces(side, self.x, names, steps) for side in (self.a, self.b)]
+        for at, side in enumerate((self.a, self.b)):
+            if isinstance(side, _OneBatchAxis):
+                found[at] = {name: _laid_out_as(values, found[1 - at][name]) for name, values in found[at].items()}
         for name in names:
             one, other = (side[name].shape for side in found)
             if one != other or not one:
@@ -170,28 +178,72 @@ class _Pair:
         return [(name, found[0][name], found[1][name]) for name in names]
 
 
-def _side(given: Any, argument: str) -> Side:
+class _OneBatchAxis(dict[str, np.ndarray]):
+    """A recording whose batch axes have become one, as NIR data has it."""
+
+
+def _given(given: Any, argument: str) -> Side | NIRGraphData:
+    """What a user gave, read where it is a path."""
     if isinstance(given, Model):
         return given
     if isinstance(given, str | PathLike):
-        path = os.fspath(given)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                given = {name: file[name] for name in file.files}
-        except (OSError, ValueError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-            raise FileError("not a recording", file=path, expected="an NPZ with arrays by trace name") from error
+        given = _read(os.fspath(given))
+    if type(given).__name__ == "NIRGraphData":
+        return as_graph_data(given)
     if not isinstance(given, Mapping):
         raise ArgumentError(
             "neither a model nor a recording",
             field=argument,
             found=type(given).__name__,
-            expected="a Model, arrays by trace name, or the path of an NPZ",
+            expected="a Model, arrays by trace name, NIR data, or the path of an NPZ or of NIR data",
         )
     recording = {str(name): np.asarray(value) for name, value in given.items()}
     for name, value in recording.items():
         if value.dtype.kind not in "biuf":
             raise DataError("a recording holds numbers", field=name, found=f"dtype {value.dtype}")
     return recording
+
+
+def _read(path: str) -> Any:
+    if is_hdf5(path):
+        return read(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        expected = "an NPZ with arrays by trace name, or NIR data"
+        raise FileError("not a recording", file=path, expected=expected) from error
+
+
+def _side(given: Side | NIRGraphData, both: Sequence[Side | NIRGraphData]) -> Side:
+    """A model or a recording by trace name; NIR data by the names, shapes and time step of the model beside it."""
+    if not isinstance(given, NIRGraphData):
+        return given
+    for model in both:
+        if isinstance(model, Model):
+            known = set(paths_of(model).values())
+            parts: dict[bool, dict[Any, Any]] = {True: {}, False: {}}
+            for path, name, observable in given.walk():
+                parts[path in known][path, name] = observable
+            arrays = from_nir_data(NIRGraphData.of(parts[True]), model)
+            arrays |= from_nir_data(NIRGraphData.of(parts[False]), dt=model.dt)
+            outputs = model.program.plan.outputs
+            if len(outputs) == 1 and f"{outputs[0]}.output" in arrays:
+                arrays[OUTPUT] = arrays.pop(f"{outputs[0]}.output")
+            return _OneBatchAxis(arrays)
+    grids = [one for data in both if isinstance(data, NIRGraphData) for _, _, one in data.walk()]
+    steps = [one.dt for one in grids if isinstance(one, TimeGriddedData)]
+    if not steps and grids:
+        raise ArgumentError(
+            "two recordings of events have no time step to compare them at", found="events alone",
+            hint="Put one on a grid with to_time_gridded(dt), or compare with a model",
+        )  # fmt: skip
+    return _OneBatchAxis(from_nir_data(given, dt=steps[0] if steps else None))
+
+
+def _laid_out_as(values: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The values in the other's shape, where only batch axes are to be told apart."""
+    return values.reshape(other.shape) if len(values) == len(other) and values.size == other.size else values
 
 
 def _names(side: Side) -> list[str]:

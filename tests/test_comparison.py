@@ -238,3 +238,55 @@ def test_what_is_asked_for_in_vain_is_answered_with_what_there_is(tmp_path):
     for bad in ("not.npz", "one.npy", "missing.npz"):
         with pytest.raises(nirjax.FileError, match=re.escape(bad)):
             nirjax.compare(model(), tmp_path / bad, X)
+
+
+# ----------------------------------------------------------------------------------------------------------- NIR data
+
+
+def recorded(source, x=X):
+    run = source.run(x, record=["*.spikes", "lif1.v"])
+    return nirjax.data.to_nir_data(source, run, x)
+
+
+@pytest.mark.parametrize("batch", [(2,), (), (1, 2)])
+def test_a_model_equals_its_run_saved_as_nir_data(batch, tmp_path):
+    x = X.reshape(40, *batch, 3) if batch else X[:, 0]
+    data = recorded(model(), x)
+    nirjax.data.write(tmp_path / "run.nir", data)
+    for recording in (data, tmp_path / "run.nir", data.to_reference()):
+        for pair in ((model(), recording), (recording, model())):
+            found = nirjax.compare(*pair, x, record=["*.spikes", "lif1.v"])
+            assert found.equal
+            assert {one.trace for one in found.traces} == {"lif1.v", "lif1.spikes", "lif2.spikes", "output"}
+    assert nirjax.compare(data, tmp_path / "run.nir", record="*").equal
+
+
+def test_where_nir_data_parts_from_a_model():
+    other = model(dialect=nirjax.dialects.snntorch())
+    found = nirjax.compare(model(), recorded(other), X)
+    expected = nirjax.compare(model(), other, X)
+    assert not found.equal
+    assert (found.step, found.node, found.element) == (expected.step, expected.node, expected.element)
+    assert found.traces == expected.traces
+
+
+def test_events_are_binned_at_the_model_s_time_step():
+    data = recorded(model())
+    events = {name: nirjax.data.NIRNodeData({"spikes": node.observables["spikes"].to_event(time_shift=0.5)})
+              for name, node in data.nodes.items()}  # fmt: skip
+    assert nirjax.compare(model(), nirjax.data.NIRGraphData(events), X).equal
+    assert nirjax.compare(data, nirjax.data.NIRGraphData(events)).equal
+    with pytest.raises(nirjax.ArgumentError, match="no time step"):
+        nirjax.compare(nirjax.data.NIRGraphData(events), nirjax.data.NIRGraphData(events))
+
+
+def test_nir_data_of_other_nodes_and_steps():
+    data = recorded(model())
+    more = nirjax.data.NIRGraphData({**data.nodes, "other": data.nodes["lif1"]})
+    found = nirjax.compare(model(), more, X)
+    assert found.equal
+    assert found.alone == ("other.spikes",)
+    slow = nirjax.data.to_nir_data(model().replace(dt=2.0), {"lif1.spikes": np.zeros((40, 2, 3))})
+    for pair in ((model(), slow), (data, slow)):
+        with pytest.raises(nirjax.DataError, match="another time step"):
+            nirjax.compare(*pair, X)

@@ -103,6 +103,11 @@ def add_batch_size(parser: argparse.ArgumentParser, default: int | None, help: s
     parser.add_argument("--batch-size", type=count, default=default, metavar="N", help=help)
 
 
+def add_labels(parser: argparse.ArgumentParser, option: str, of: str) -> None:
+    """--labels: targets of data that has none in it."""
+    parser.add_argument(option, metavar="FILE", help=f"the targets of {of}: a .npy file, or a .npz file with y")
+
+
 def positive(text: str) -> float:
     """A positive, finite number."""
     try:

@@ -11,7 +11,7 @@ import numpy as np
 from nirjax.cli.arguments import add_json, add_repair, positive
 from nirjax.cli.data_files import recordings_of
 from nirjax.cli.terminal import FINDINGS, FINE, say, show_json
-from nirjax.errors import ArgumentError
+from nirjax.errors import ArgumentError, GraphError
 
 if TYPE_CHECKING:
     from nirjax.comparison import Comparison
@@ -21,9 +21,16 @@ HELP = "say whether two graphs, or a graph and a recording, behave alike; if not
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("a", metavar="A", help="a .nir file, or a recording: a .npz with arrays by trace name")
+    parser.add_argument(
+        "a", metavar="A", help="a .nir file, or a recording: a .npz with arrays by trace name, or NIR data"
+    )
     parser.add_argument("b", metavar="B", help="the same; it may be the same .nir file under another dialect")
-    parser.add_argument("-x", "--input", metavar="DATA", help="the input of the graphs, as `nirjax run` takes it")
+    parser.add_argument(
+        "-x",
+        "--input",
+        metavar="DATA",
+        help="the input of the graphs, as `nirjax run` takes it; by default what NIR data has at the Inputs",
+    )
     add_repair(parser)
     for side in ("a", "b"):
         parser.add_argument(f"--dt-{side}", type=positive, help=f"the time step of {side.upper()} (default: --dt)")
@@ -50,8 +57,9 @@ def execute(args: argparse.Namespace) -> int:
     from nirjax.comparison import SPIKES, compare
 
     a, b = (_side(args, side) for side in ("a", "b"))
-    model = next((side for side in (a, b) if not isinstance(side, str)), None)
-    x = None if model is None else _input(model, args)
+    model = next((side for side in (a, b) if hasattr(side, "program")), None)
+    recorded = next((getattr(args, name) for name, side in (("a", a), ("b", b)) if hasattr(side, "walk")), None)
+    x = None if model is None else _input(model, args, recorded)
     found = compare(a, b, x, record=args.record or SPIKES)
     if args.plot:
         _draw(found, args)
@@ -85,22 +93,33 @@ def _names(args: argparse.Namespace) -> tuple[str, str]:
 
 
 def _side(args: argparse.Namespace, side: str) -> Any:
-    """A model of a .nir file, or the path of a recording."""
+    """A model of a .nir file, or a recording, or the path of one."""
     path: str = getattr(args, side)
     if path.endswith(".npz"):
         return path
+    from nirjax.ir.hdf5 import read
+
+    try:
+        graph = read(path, repair=args.repair)
+    except GraphError as error:
+        if error.field != "node" or error.node is not None:
+            raise
+        from nirjax.data.nir_files import read as read_data
+
+        return read_data(path)
     from nirjax.dialects import dialect_of
     from nirjax.engine.model import from_nir
-    from nirjax.ir.hdf5 import read
 
     dt = getattr(args, f"dt_{side}") or args.dt
     dialect = dialect_of(getattr(args, f"dialect_{side}"))
-    return from_nir(read(path, repair=args.repair), dt=dt, dialect=dialect)
+    return from_nir(graph, dt=dt, dialect=dialect)
 
 
-def _input(model: Any, args: argparse.Namespace) -> Any:
-    if args.input is None:
+def _input(model: Any, args: argparse.Namespace, recorded: str | None) -> Any:
+    """The input of the graphs; without -x, what NIR data has at the Inputs."""
+    path = args.input if args.input is not None else recorded
+    if path is None:
         raise ArgumentError("a graph needs an input", field="-x", found="none", hint="Give it: -x input.npz.")
-    recordings = recordings_of(model, args.input, time_first=args.time_first)
+    recordings = recordings_of(model, path, time_first=args.time_first)
     arrays = {name: np.swapaxes(values, 0, 1) for name, values in recordings.x.items()}
     return arrays if len(arrays) > 1 else next(iter(arrays.values()))

@@ -1,4 +1,4 @@
-"""Recordings from and to .npz and .npy files."""
+"""Recordings from and to .npz and .npy files, and files of NIR data."""
 
 from __future__ import annotations
 
@@ -64,18 +64,23 @@ def read_arrays(path: str) -> Arrays:
         # NumPy takes whatever it does not know for a pickle, and says so.
         unknown = isinstance(error, ValueError) and "pickle" in str(error)
         reason = "another kind of file" if unknown else getattr(error, "strerror", None) or str(error)
-        raise FileError("the data cannot be read", file=path, found=reason, expected="a .npz or .npy file") from None
+        raise FileError(
+            "the data cannot be read", file=path, found=reason, expected="a .npz or .npy file, or NIR data"
+        ) from None
 
 
 def recordings_of(model: Model, path: str, *, time_first: bool = False) -> Recordings:
     """The recordings of a file as the model takes them.
 
     A .npy file, or `x` in a .npz file, is the input of a graph with one Input; with several Inputs the .npz file has
-    an array under each one's name. Each is (sample, time, *shape), or (time, *shape) of one recording.
+    an array under each one's name. Each is (sample, time, *shape), or (time, *shape) of one recording. NIR data has
+    what was observed at the Inputs.
 
     Raises:
         FileError, DataError: the file cannot be read, or does not fit the model.
     """
+    if is_nir_data(path):
+        return Recordings(nir_inputs(model, path), single=False, time_first=False, length=None)
     plan = model.program.plan
     arrays = read_arrays(path)
     wanted = {name: "x" if len(plan.inputs) == 1 and "x" in arrays else name for name in plan.inputs}
@@ -123,6 +128,93 @@ def _length(length: np.ndarray | None, samples: int, steps: int, path: str) -> n
     return length
 
 
+def is_nir_data(path: str) -> bool:
+    """Is a file, by its first bytes, one of NIR data (and none of .npz or .npy)?"""
+    from nirjax.data.nir_files import is_hdf5
+
+    return is_hdf5(path)
+
+
+def nir_inputs(model: Model, path: str) -> Arrays:
+    """What a file of NIR data has at a model's Inputs, (sample, time, *shape) each.
+
+    Raises:
+        FileError, GraphError, DataError: the file cannot be read, is no NIR data, or does not fit the model.
+    """
+    from nirjax.data.nir_files import read
+    from nirjax.data.nir_source import gridded, port_signal
+
+    plan, data = model.program.plan, read(path)
+    try:
+        signals = {name: port_signal(data, name) for name in plan.inputs}
+        x = {name: gridded(one, plan.sites[name].input_shape, model.dt, name) for name, one in signals.items()}
+    except DataError as error:
+        raise error.located(file=path) from None
+    if len({values.shape[:2] for values in x.values()}) > 1:
+        raise DataError("the inputs differ in samples or time steps", file=path, found=sorted(x))
+    if next(iter(x.values())).size == 0:
+        raise DataError("there are no recordings", file=path, found="no samples or time steps")
+    return x
+
+
+def labelled(path: str, labels: str | None) -> Any:
+    """A data set as `nirjax.evaluate` and `nirjax.finetune` take it, with its targets from a file of their own, if any.
+
+    Raises:
+        FileError, DataError: a file that cannot be read, or has no targets.
+    """
+    if labels is None:
+        return path
+    found = read_arrays(labels)
+    y = found.get("y", found.get("x") if len(found) == 1 else None)
+    if y is None:
+        raise DataError("the file has no targets", file=labels, found=sorted(found), expected="y, or one array")
+    if not is_nir_data(path):
+        return {**read_arrays(path), "y": y}
+    from nirjax.data.nir_files import read
+
+    return read(path), y
+
+
+def arrays_of(model: Model, path: str, labels: str | None) -> dict[str, Any]:
+    """A data set as arrays `x`, `y` and `length`, as far as it has them; `x` is a dict where there are several Inputs.
+
+    Raises:
+        FileError, GraphError, DataError: as `labelled`; NIR data that does not fit the model.
+    """
+    source = labelled(path, labels)
+    if not is_nir_data(path):
+        arrays = read_arrays(path) if isinstance(source, str) else source
+        return {name: values for name, values in arrays.items() if name in ("x", "y", "length")}
+    from nirjax.data.checks import Fit
+    from nirjax.data.nir_files import read
+    from nirjax.data.nir_source import nir_target
+
+    x = nir_inputs(model, path)
+    y = nir_target(read(path), Fit.of(model, labels=False)) if isinstance(source, str) else source[1]
+    return {"x": x if len(x) > 1 else next(iter(x.values())), **({} if y is None else {"y": y})}
+
+
+def write_recording(path: str, model: Model, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write what a run gave as NIR data.
+
+    Args:
+        path: the file, ending in .nir.
+        model: what was run.
+        arrays: (sample, time, *shape) by the names of traces, and of Outputs or "output".
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    from nirjax.data.nir_files import write
+    from nirjax.data.recording import to_nir_data
+
+    outputs = model.program.plan.outputs
+    ports = {"output": outputs[0]} if len(outputs) == 1 else dict(zip(outputs, outputs, strict=True))
+    named = {f"{ports[name]}.output" if name in ports else name: values for name, values in arrays.items()}
+    write(path, to_nir_data(model, {name: np.swapaxes(values, 0, 1) for name, values in named.items()}))
+
+
 def write_arrays(path: str, arrays: Mapping[str, Any]) -> None:
     """Write a .npz file, or a .npy file of one array; whole or not at all.
 
@@ -141,15 +233,25 @@ def write_arrays(path: str, arrays: Mapping[str, Any]) -> None:
     replace_file(path, buffer.getvalue())
 
 
-def check_ending(path: str, names: Mapping[str, Any] | tuple[str, ...]) -> None:
+def check_new(path: str, *inputs: str | None) -> None:
+    """Raises an ArgumentError if what is to be written would replace what is read."""
+    for name in inputs:
+        if name is not None and os.path.exists(path) and os.path.exists(name) and os.path.samefile(path, name):
+            raise ArgumentError("this would replace what is read", field="--out", found=path, expected="another name")
+
+
+def check_ending(
+    path: str, names: Mapping[str, Any] | tuple[str, ...], endings: tuple[str, ...] = (".npz", ".npy")
+) -> None:
     """Can arrays of these names be written to this path? Asked before the work is done.
 
     Raises:
         ArgumentError: another ending, or several arrays for a .npy file.
         FileError: the folder is not there.
     """
-    if not path.endswith((".npz", ".npy")):
-        raise ArgumentError("not a kind of data file", field="--out", found=path, expected="a name in .npz or .npy")
+    if not path.endswith(endings):
+        expected = f"a name in {', '.join(endings[:-1])} or {endings[-1]}"
+        raise ArgumentError("not a kind of data file", field="--out", found=path, expected=expected)
     if path.endswith(".npy") and len(names) > 1:
         raise ArgumentError(
             "a .npy file holds one array", field="--out", found=", ".join(names), expected="a name in .npz"

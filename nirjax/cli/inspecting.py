@@ -30,6 +30,11 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "--target", metavar="NAME", help="also tell what this chip cannot hold, or this framework drops or refuses"
     )
     parser.add_argument("--plot", metavar="FILE.png", help="draw the graph (needs: pip install 'nirjax[plot]')")
+    parser.add_argument(
+        "--dot",
+        metavar="FILE.dot",
+        help="write the graph in Graphviz's language; with --dt its delays are the dialect's",
+    )
     add_json(parser)
     parser.epilog = (
         "Without --dt the file alone is looked at. With it the graph is made ready to run, which shows time constants\n"
@@ -44,12 +49,16 @@ def execute(args: argparse.Namespace) -> int:
     facts = facts_of(graph, args.dt, args.dialect or "nir", args.target)
     if args.plot:
         draw(graph, args.plot, title=args.graph)
+    if args.dot:
+        write_dot(graph, args)
     if args.json:
         show_json({"file": args.graph, **facts})
     else:
         show(args.graph, facts)
         if args.plot:
             say(f"\ndrawn to {args.plot}")
+        if args.dot:
+            say(f"\nwritten to {args.dot}")
     return FINE
 
 
@@ -157,6 +166,25 @@ def draw(graph: NIRGraph, path: str, *, title: str) -> None:
     from nirjax.cli.pictures import save
 
     save(plot.graph(graph, title=title), path)
+
+
+def write_dot(graph: NIRGraph, args: argparse.Namespace) -> None:
+    """The graph as a file in Graphviz's language; with a time step, as the model under the dialect runs it.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    from nirjax.cli.data_files import check_new
+    from nirjax.ir.atomic import replace_file
+    from nirjax.plot import to_dot
+
+    check_new(args.dot, args.graph)
+    source: Any = graph
+    if args.dt is not None:
+        from nirjax.engine.model import from_nir
+
+        source = from_nir(graph, dt=args.dt, dialect=args.dialect)
+    replace_file(args.dot, to_dot(source, parameters=True, title=args.graph).encode())
 
 
 def show(file: str, facts: dict[str, Any]) -> None:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nirjax.cli.arguments import add_batch_size, add_graph, add_json, add_semantics, model_of
-from nirjax.cli.data_files import Arrays, Recordings, check_ending, recordings_of, write_arrays
+from nirjax.cli.data_files import (
+    Arrays,
+    Recordings,
+    check_ending,
+    check_new,
+    recordings_of,
+    write_arrays,
+    write_recording,
+)
 from nirjax.cli.terminal import EXIT_CODES, FINE, say, show_json, show_table, shown, tracked
 
 if TYPE_CHECKING:
@@ -27,11 +35,11 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "data",
         metavar="DATA",
         help="a .npy file, or a .npz file with x (several Inputs: an array under each one's name): "
-        "(sample, time, *shape), or (time, *shape) of one recording",
+        "(sample, time, *shape), or (time, *shape) of one recording; or a file of NIR data",
     )
     add_semantics(parser)
     parser.add_argument(
-        "--out", metavar="FILE", help="write outputs and traces here (.npz), or the output alone (.npy)"
+        "--out", metavar="FILE", help="write outputs and traces here (.npz, or .nir for NIR data), or the output (.npy)"
     )
     parser.add_argument(
         "--record",
@@ -45,7 +53,8 @@ def describe(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
     parser.epilog = (
         "FILE holds `output` (several Outputs: one array under each one's name), each recorded trace under its name,\n"
-        "and `length` if DATA has it; steps beyond a sample's length are zero. Axes are as in DATA.\n\n"
+        "and `length` if DATA has it; steps beyond a sample's length are zero. Axes are as in DATA. NIR data holds\n"
+        "observables by node; --record input.output stores the input (of an Input named `input`) beside them.\n\n"
         "example: nirjax run nirjax-demo/digits.nir nirjax-demo/test.npz --dt 1e-4 --record '*.spikes' --out run.npz\n"
         f"{EXIT_CODES}"
     )
@@ -54,7 +63,8 @@ def describe(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Run the graph on all recordings."""
     if args.out:
-        check_ending(args.out, ("output", *args.record))
+        check_ending(args.out, ("output", *args.record), (".npz", ".npy", ".nir"))
+        check_new(args.out, args.graph, args.data)
     model = model_of(args)
     if args.record:
         from nirjax.engine.records import matching
@@ -65,10 +75,7 @@ def execute(args: argparse.Namespace) -> int:
         check_ending(args.out, model.program.plan.outputs)
     results = run_all(model, recordings, args.record, args.batch_size)
     if args.out:
-        arrays = {name: recordings.laid_out(values) for name, values in results.items()}
-        if recordings.length is not None:
-            arrays["length"] = recordings.length
-        write_arrays(args.out, arrays)
+        save(args.out, model, recordings, results)
     facts = {name: _facts(values) for name, values in results.items()}
     if args.json:
         show_json({"graph": args.graph, "data": args.data, "samples": recordings.samples, "arrays": facts})
@@ -82,6 +89,17 @@ def execute(args: argparse.Namespace) -> int:
     if args.out:
         say(f"\nwritten to {args.out}")
     return FINE
+
+
+def save(path: str, model: Model, recordings: Recordings, results: Arrays) -> None:
+    """Write the results: as NIR data, or as arrays laid out as the recordings were."""
+    if path.endswith(".nir"):
+        write_recording(path, model, results)
+        return
+    arrays = {name: recordings.laid_out(values) for name, values in results.items()}
+    if recordings.length is not None:
+        arrays["length"] = recordings.length
+    write_arrays(path, arrays)
 
 
 def run_all(model: Model, recordings: Recordings, record: list[str], batch_size: int) -> Arrays:

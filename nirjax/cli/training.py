@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nirjax.cli.arguments import (
@@ -10,6 +11,7 @@ from nirjax.cli.arguments import (
     add_batch_size,
     add_graph,
     add_json,
+    add_labels,
     add_quantization,
     add_semantics,
     count,
@@ -20,7 +22,7 @@ from nirjax.cli.arguments import (
     stored,
     whole,
 )
-from nirjax.cli.data_files import check_folder
+from nirjax.cli.data_files import arrays_of, check_folder, labelled
 from nirjax.cli.joining import add_distributed, join
 from nirjax.cli.terminal import EXIT_CODES, FINE, say, show_json, show_table
 from nirjax.errors import ArgumentError, DataError
@@ -53,19 +55,24 @@ def describe(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     add_graph(parser)
     parser.add_argument(
-        "train", metavar="TRAIN", help="a .npz file with x (sample, time, *shape), y and, if needed, length"
+        "train",
+        metavar="TRAIN",
+        help="a .npz file with x (sample, time, *shape), y and, if needed, length; a .npy of x; NIR data, in which "
+        "y is what was observed at the Output",
     )
+    add_labels(parser, "--labels", "TRAIN")
     add_semantics(parser)
     add_quantization(parser)
     parser.add_argument("--out", required=True, metavar="OUT.nir", help="where to write the tuned graph")
     held = parser.add_mutually_exclusive_group()
-    held.add_argument("--valid", metavar="FILE.npz", help="validation data, by which the best parameters are chosen")
+    held.add_argument("--valid", metavar="FILE", help="validation data, by which the best parameters are chosen")
     held.add_argument(
         "--valid-share",
         type=share,
         metavar="P",
         help="hold back this share of TRAIN, drawn by the seed, for validation",
     )
+    add_labels(parser, "--valid-labels", "the validation data")
     parser.add_argument(
         "--trainable", action="append", metavar="PATTERN",
         help="parameters to train, such as '*.weight' or '!readout.*'; may be given several times "
@@ -146,9 +153,14 @@ def trained(args: argparse.Namespace, model: Model, quantization: Quantize | Non
     from nirjax.finetuning import losses
     from nirjax.finetuning.loop import finetune
 
-    train, valid = args.train, args.valid
+    train: Any
+    valid: Any
     if args.valid_share:
-        train, valid = split(args.train, args.valid_share, args.seed)
+        arrays = arrays_of(model, args.train, args.labels)
+        train, valid = split(arrays, args.train, args.valid_share, args.seed)
+    else:
+        train = labelled(args.train, args.labels)
+        valid = None if args.valid is None else labelled(args.valid, args.valid_labels)
     try:
         return finetune(
             model,
@@ -204,25 +216,25 @@ def optimizer_of(args: argparse.Namespace, model: Model) -> Any:
     return {pattern: kind(number) for pattern, number in rates.items()} | ({rest: kind(other)} if rest else {})
 
 
-def split(path: str, part: float, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The arrays of a .npz file as two sets of samples: training, validation.
+def split(arrays: Mapping[str, Any], path: str, part: float, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The recordings of a file, as arrays by name, as two sets of samples: training, validation.
 
     Raises:
-        FileError, DataError: no such file, or arrays of different lengths; too few samples.
+        DataError: arrays of different lengths; too few samples.
     """
+    import jax
     import numpy as np
 
-    from nirjax.cli.data_files import read_arrays
-
-    arrays = {name: values for name, values in read_arrays(path).items() if name in ("x", "y", "length")}
-    sizes = {name: len(values) if values.ndim else 0 for name, values in arrays.items()}
-    if "x" not in arrays or len(set(sizes.values())) > 1:
-        raise DataError("not a set of samples", file=path, found=sizes, expected="x and y of one length")
-    held = round(sizes["x"] * part)
-    if not 0 < held < sizes["x"]:
-        raise DataError("too few samples to hold some back", file=path, found=sizes["x"])
-    order = np.random.default_rng(seed).permutation(sizes["x"])
-    parts = [{name: values[places] for name, values in arrays.items()} for places in (order[held:], order[:held])]
+    sizes = {len(values) if values.ndim else 0 for values in jax.tree.leaves(arrays)}
+    if "x" not in arrays or len(sizes) != 1:
+        shapes = {name: jax.tree.map(np.shape, values) for name, values in arrays.items()}
+        raise DataError("not a set of samples", file=path, found=shapes, expected="x and y of one length")
+    (samples,) = sizes
+    held = round(samples * part)
+    if not 0 < held < samples:
+        raise DataError("too few samples to hold some back", file=path, found=samples)
+    order = np.random.default_rng(seed).permutation(samples)
+    parts = [jax.tree.map(lambda values: values[places], dict(arrays)) for places in (order[held:], order[:held])]  # noqa: B023
     return parts[0], parts[1]
 
 

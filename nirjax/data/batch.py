@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from nirjax.data.events import Events
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -19,7 +21,7 @@ class Batch:
     compiled once, every sample computes to something finite, and no filling has to be counted.
 
     Args:
-        x: the input, `(time, batch, *shape)`, or a dict of such arrays by Input node.
+        x: the input, `(time, batch, *shape)`, or `nirjax.data.Events` that stand for it, or a dict of such by Input.
         y: labels `(batch,)`, targets `(batch, ...)`, targets in time `(time, batch, ...)`, or None.
         length: time steps of each recording, `(batch,)`; None where all are as long as `x`.
         valid: which samples are no filling, `(batch,)`; None where all are real.
@@ -33,12 +35,22 @@ class Batch:
     @property
     def time(self) -> int:
         """The number of time steps, filling included."""
-        return int(jax.tree.leaves(self.x)[0].shape[0])
+        return int(jax.tree.leaves(self.x, is_leaf=_is_events)[0].shape[0])
 
     @property
     def size(self) -> int:
         """The number of samples, filling included."""
         return int(jax.tree.leaves(self.x)[0].shape[1])
+
+    @property
+    def step_shape(self) -> Any:
+        """The shape of one time step of one sample; a dict by Input node, where `x` is one."""
+        return jax.tree.map(lambda x: tuple(x.shape[2:]), self.x, is_leaf=_is_events)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of everything in the batch: what moves to a device, events as events."""
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self))
 
     @property
     def where(self) -> jax.Array | None:
@@ -50,3 +62,7 @@ class Batch:
         if self.valid is None:
             return jnp.mean(values)
         return jnp.sum(values, where=self.valid) / jnp.sum(self.valid)
+
+
+def _is_events(part: Any) -> bool:
+    return isinstance(part, Events)

@@ -21,10 +21,15 @@ def batches(
     - recordings: a list, a data set with length and index, or an iterable, of pairs `(x, y)` with `x (time, *shape)`;
       lengths may differ;
     - arrays: a tuple `(x, y)` or `(x, y, length)`, or a mapping with these names, `x (sample, time, *shape)`,
-      `y (sample, ...)`, `length (sample,)`; or the path of an NPZ file that holds them;
+      `y (sample, ...)`, `length (sample,)`; or the path of an NPZ file that holds them, or of a .npy file with x;
     - batches, with `batched=True`: anything that yields `(x, y)`, `(x, y, length)`, such a mapping, or a `Batch`,
       `x (time, batch, *shape)`;
+    - events, as an `EventSource` that says its time step and shape;
     - a `Source` of any of these.
+
+    Where a model is at hand, in `nirjax.evaluate` and `nirjax.finetune`, a `NIRGraphData` or the path of a file of NIR
+    data is a source too: what it has at the Inputs is x, and what it has at a single Output is y; or with labels, as a
+    pair `(data, y)`.
 
     Arrays may be NumPy's, JAX's or torch's. For a graph of several inputs, `x` is a dict by Input node. Without
     anything to compare with, `y` is None or left out. A target of two or more axes whose first is as long as the

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ def as_array(value: Any, name: str) -> np.ndarray:
     if array.dtype.names is not None:
         raise DataError(
             f"{name} is a list of events", field=name, found=str(array.dtype), expected="an array with a time axis",
-            hint="Bin the events into time steps first",
+            hint="nirjax.data.bin_events makes frames of it; nirjax.data.EventSource takes a data set of events",
         )  # fmt: skip
     if not (jnp.issubdtype(array.dtype, jnp.floating) or array.dtype.kind in "biu"):
         hint = "Recordings of several lengths go in as a list of (x, y)" if array.dtype == object else None
@@ -172,19 +172,24 @@ class Fit:
     Args:
         inputs: shape of one time step by Input node.
         classes: number of classes, where the targets are labels and the output is one vector.
+        outputs: shape of one time step by Output node.
+        dt: the model's time step.
     """
 
     inputs: Mapping[str, tuple[int, ...]]
     classes: int | None = None
+    outputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    dt: float | None = None
 
     @classmethod
     def of(cls, model: Model, labels: bool) -> Fit:
         """What the model takes, and how many classes it has, if its targets are labels and it gives one vector."""
         plan = model.program.plan
         inputs = {name: tuple(plan.sites[name].input_shape) for name in plan.inputs}
-        shapes = [tuple(plan.sites[name].output_shape) for name in plan.outputs]
+        outputs = {name: tuple(plan.sites[name].output_shape) for name in plan.outputs}
+        shapes = list(outputs.values())
         classes = shapes[0][0] if labels and len(shapes) == 1 and len(shapes[0]) == 1 else None
-        return cls(inputs, classes)
+        return cls(inputs, classes, outputs, model.dt)
 
     def check(self, shape: Any, y: np.ndarray | None) -> None:
         """Holds the `shape` of one time step (or several, by Input node) and the targets `y` against the model.

@@ -11,6 +11,7 @@ import numpy as np
 
 from nirjax.data.batch import Batch
 from nirjax.data.checks import Arrays, Layout, map_inputs, steps
+from nirjax.data.events import Events
 
 Recording = tuple[Arrays, np.ndarray | None]
 """The input `(time, *shape)`, or one by Input node, and the target."""
@@ -113,7 +114,9 @@ def lengthened(batch: Batch, time: int) -> Batch:
     if more <= 0:
         return batch
 
-    def longer(part: np.ndarray) -> np.ndarray:
+    def longer(part: Any) -> Any:
+        if isinstance(part, Events):
+            return dataclasses.replace(part, time=time)
         return np.pad(part, [(0, more)] + [(0, 0)] * (part.ndim - 1))
 
     y, length = batch.y, batch.length

@@ -12,6 +12,9 @@ import numpy as np
 
 from nirjax.data.batch import Batch
 from nirjax.data.checks import Fit
+from nirjax.data.event_source import EventSource
+from nirjax.data.nir_files import is_hdf5
+from nirjax.data.nir_source import is_graph_data, nir_source
 from nirjax.data.recordings import ArraySource, Seed, SequenceSource
 from nirjax.data.streams import ReadyBatches, StreamSource
 from nirjax.errors import DataError, FileError
@@ -53,17 +56,27 @@ class OpenSource(Protocol):
         """One epoch without its first `skip` batches, in an order that the seed alone fixes."""
 
 
-def open_source(source: Any, *, time_axis: int = 0, batched: bool = False) -> OpenSource:
+def open_source(source: Any, *, time_axis: int = 0, batched: bool = False, fit: Fit | None = None) -> OpenSource:
     """Tells what kind of source this is, and checks all that is in memory.
+
+    Args:
+        source, time_axis, batched: see `nirjax.data.batches`.
+        fit: what the data is for; NIR data and events need it to know their time step and their shape.
 
     Raises:
         DataError: it is empty, malformed, or no source at all.
         FileError: a file that cannot be read.
     """
     if isinstance(source, Source):
-        return open_source(source.data, time_axis=source.time_axis, batched=source.batched)
+        return open_source(source.data, time_axis=source.time_axis, batched=source.batched, fit=fit)
+    if isinstance(source, EventSource):
+        return source.opened(fit)
     if isinstance(source, str | os.PathLike):
-        return _from_file(source, time_axis)
+        return _from_file(source, time_axis, fit)
+    if is_graph_data(source):
+        return nir_source(source, None, fit)
+    if isinstance(source, tuple) and len(source) == 2 and is_graph_data(source[0]):
+        return nir_source(source[0], source[1], fit)
     if batched:
         return ReadyBatches(source, time_axis)
     if isinstance(source, Mapping):
@@ -80,7 +93,7 @@ def open_source(source: Any, *, time_axis: int = 0, batched: bool = False) -> Op
         return StreamSource(source, time_axis)
     raise DataError(
         "this is no source of data", found=type(source).__name__,
-        expected="recordings (x, y), a tuple of arrays (x, y), an NPZ file, or an iterable of batches",
+        expected="recordings (x, y), a tuple of arrays (x, y), a file of NPZ or NIR data, or an iterable of batches",
     )  # fmt: skip
 
 
@@ -96,7 +109,7 @@ def fitting_source(given: Any, fit: Fit, name: str) -> OpenSource:
         DataError, FileError: as `open_source`; it does not fit the model. They name the file, or the argument.
     """
     try:
-        source = open_source(given)
+        source = open_source(given, fit=fit)
         source.check(fit)
     except DataError as error:
         if isinstance(given, str | os.PathLike):
@@ -112,20 +125,23 @@ def _holds_arrays(value: Any) -> bool:
     return hasattr(value, "shape")
 
 
-def _from_file(path: str | os.PathLike[str], time_axis: int) -> ArraySource:
+def _from_file(path: str | os.PathLike[str], time_axis: int, fit: Fit | None) -> OpenSource:
+    if is_hdf5(path):
+        return nir_source(path, None, fit)
     try:
         file = np.load(path, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise DataError("the file is no NPZ archive", file=path, hint="Write it with numpy.savez")
-        with file:
-            arrays = {name: file[name] if name in ("x", "y", "length") else None for name in file.files}
+        if isinstance(file, np.ndarray):
+            arrays = {"x": np.load(path, mmap_mode="r", allow_pickle=False)}
+        else:
+            with file:
+                arrays = {name: file[name] if name in ("x", "y", "length") else None for name in file.files}
     except OSError as error:
-        raise FileError(f"the data cannot be read ({error.strerror or error})", file=path) from error
+        raise FileError("the data cannot be read", file=path, found=error.strerror or str(error)) from error
     # NumPy's own words advise to unpickle, which can run anything that the file says.
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, DataError):
-            raise
-        raise FileError("the file is no NPZ archive of plain arrays", file=path, expected="x and y") from error
+        raise FileError(
+            "the file is no NPZ archive of plain arrays, no .npy and no NIR data", file=path, expected="x and y"
+        ) from error
     try:
         return _from_mapping(arrays, time_axis)
     except DataError as error:

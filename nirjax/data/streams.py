@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -22,6 +23,7 @@ from nirjax.data.checks import (
     steps,
     time_first,
 )
+from nirjax.data.events import Events
 from nirjax.data.padding import Recording, stack, widened, within
 from nirjax.data.recordings import Seed, as_recording
 from nirjax.errors import DataError
@@ -121,6 +123,8 @@ def as_batch(item: Any, time_axis: int, what: str) -> Batch:
     y = length = valid = None
     if isinstance(item, Batch):
         x, y, length, valid = item.x, item.y, item.length, item.valid
+        if isinstance(x, Events):
+            return _of_events(item)
     elif isinstance(item, Mapping) and "x" in item:
         x, y, length = item["x"], item.get("y"), item.get("length")
     elif isinstance(item, tuple | list) and len(item) in (2, 3):
@@ -148,6 +152,13 @@ def as_batch(item: Any, time_axis: int, what: str) -> Batch:
         )  # fmt: skip
     check_finite(map_inputs(lambda part: np.where(within(part, length), part, part.dtype.type(0)), x), what)
     return Batch(x, target, length, valid)
+
+
+def _of_events(batch: Batch) -> Batch:
+    """A batch of events with its lengths and what is valid said: there is no more in it to be checked."""
+    length = np.full(batch.size, batch.time, np.int32) if batch.length is None else np.asarray(batch.length)
+    valid = np.ones(batch.size, bool) if batch.valid is None else np.asarray(batch.valid)
+    return dataclasses.replace(batch, length=length, valid=valid)
 
 
 def _target(y: Any, time: int, size: int, time_axis: int, what: str) -> np.ndarray | None:

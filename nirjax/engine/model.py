@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.export import is_symbolic_dim
 from jax.typing import ArrayLike, DTypeLike
 
 from nirjax import surrogate as surrogates
@@ -24,7 +25,7 @@ from nirjax.engine.lowering import Plan, lower
 from nirjax.engine.program import Program
 from nirjax.engine.provenance import warn_of_other_semantics
 from nirjax.engine.records import matching, parameter_names, trace_names
-from nirjax.engine.schedule import AUTO, Schedule, choose, schedule_of
+from nirjax.engine.schedule import AUTO, WHOLE, Schedule, choose, schedule_of
 from nirjax.errors import ArgumentError, NIRWarning, ParameterError
 from nirjax.ir.graph import Edge, NIRGraph
 from nirjax.ir.grids import Grid
@@ -139,7 +140,9 @@ class Model:
     def init_state(self, batch_shape: Sequence[int] = ()) -> States:
         """The state before the first step, for a batch: `state[node path][variable]`, and a register for each
         feedback edge under "source -> destination"."""
-        return execute.initial_state(self.program.plan, self.params, tuple(int(n) for n in batch_shape))
+        # an axis of jax.export need not have a number yet
+        batch: Any = tuple(n if is_symbolic_dim(n) else int(n) for n in batch_shape)
+        return execute.initial_state(self.program.plan, self.params, batch)
 
     def replace(self, **changes: Any) -> Model:
         """A model with other parameters or choices: `params`, or what `from_nir` takes by keyword.
@@ -190,6 +193,8 @@ class Model:
 
     def _schedule(self, inputs: dict[str, Array], batch: tuple[int, ...]) -> Schedule:
         time = next(iter(inputs.values())).shape[0]
+        if self.program.schedule == AUTO and any(map(is_symbolic_dim, (time, *batch))):
+            return WHOLE
         return choose(time, math.prod(batch), self.program.plan.work, self.program.schedule)
 
 

@@ -136,7 +136,9 @@ def reads_labels(objective: Objective) -> bool:
     """Is it one of nirjax's own losses, to which one integer a sample is the number of a class?"""
     if isinstance(objective, WeightedSum):
         return any(reads_labels(term) for term, _ in objective.terms)
-    function = objective.loss if isinstance(objective, OfOutput | OfTrace) else objective
+    if not isinstance(objective, OfOutput | OfTrace):
+        return False
+    function: Any = objective.loss
     while isinstance(function, functools.partial):
         function = function.func
     return str(getattr(function, "__module__", "")).startswith("nirjax.")

@@ -78,8 +78,7 @@ def score(
 
 def check_fit(fit: Fit, batch: Batch) -> None:
     """Raises a DataError if the batch does not fit the model."""
-    shape = jax.tree.map(lambda x: x.shape[2:], batch.x)
-    fit.check(shape, batch.y)
+    fit.check(batch.step_shape, batch.y)
 
 
 def mean(values: np.ndarray | list[float]) -> float:

@@ -1,4 +1,4 @@
-"""From a sketch of a file to its content: each slot replaced by the values that belong there."""
+"""From a sketch of a file to its content: each slot replaced by the values that belong there, the rest left."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def _filled_mapping(mapping: Mapping[str, Any], load: Callable[[Slot], np.ndarra
     }
 
 
-def _value(slot: Slot, load: Callable[[Slot], np.ndarray]) -> Any:
+def _value(slot: Any, load: Callable[[Slot], np.ndarray]) -> Any:
+    if not isinstance(slot, Slot):
+        return slot
     array = load(slot)
     array.flags.writeable = False
     return decoded(bytes(array[()]), slot.where) if slot.is_words and slot.shape == () else array
@@ -64,7 +66,7 @@ def _pairs(edges: Any, load: Callable[[Slot], np.ndarray]) -> tuple[Edge, ...]:
 
 def slots_of(node: RawNode) -> Iterator[Slot]:
     """Every slot of a node and of what is in it."""
-    yield from node.fields.values()
+    yield from (value for value in node.fields.values() if isinstance(value, Slot))
     yield from _mapping_slots(node.metadata)
     edges: Any = node.edges
     if isinstance(edges, Slot):

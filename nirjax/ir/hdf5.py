@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nirjax.errors import ArgumentError, FileError, NIRError, NIRWarning, RepairWarning, quoted
@@ -62,18 +62,15 @@ def read(
         raise ArgumentError("no such repair", field="repair", found=repair, expected=f"False, True or {REWIRE!r}")
     types = known_types(node_types)
     try:
-        raw = _content(name, types, trusted, max_bytes)
+        table = {kind: tuple(stored_names(cls)) for kind, cls in types.items()}
+        raw = content_of(name, table, trusted=trusted, max_bytes=max_bytes)
         graph, notices = _graph(raw, types, bool(repair))
         if repair == REWIRE:
             graph, mends = rewired(graph)
             notices = [*((mend, RepairWarning) for mend in mends), *notices]
     except NIRError as error:
         raise error.located(file=name) from None
-    for notice, kind in notices[:MOST_WARNINGS]:
-        text = str(NIRError(notice.message, file=name, node=notice.node, field=notice.field))
-        warnings.warn(text, kind, stacklevel=2)
-    if len(notices) > MOST_WARNINGS:
-        warnings.warn(f"file {quoted(name)}: {len(notices) - MOST_WARNINGS} more of this kind", kind, stacklevel=2)
+    tell(name, notices)
     return graph
 
 
@@ -104,14 +101,17 @@ def write(
         raise error.located(file=os.fspath(path)) from None
 
 
-def _content(name: str, types: dict[str, type[NIRNode]], trusted: bool, max_bytes: int | None) -> RawFile:
+def content_of(
+    name: str, table: Mapping[str, tuple[str, ...]] | None, *, trusted: bool, max_bytes: int | None
+) -> RawFile:
+    """The content of a file, unchecked: of a graph of the node types in `table`, of NIR data for None."""
     limits = Limits.of(_size(name), max_bytes)
-    table = {kind: tuple(stored_names(cls)) for kind, cls in types.items()}
     if not trusted:
         return read_apart(os.fsencode(name), table, limits)
+    from nirjax.ir.data_reading import walk_of
     from nirjax.ir.reading import read_trusted
 
-    return read_trusted(os.fsencode(name), table, limits)
+    return read_trusted(os.fsencode(name), walk_of(table), limits)
 
 
 def _size(name: str) -> int:
@@ -127,21 +127,20 @@ def _size(name: str) -> int:
     return found.st_size
 
 
+def tell(name: str, notices: Sequence[tuple[Notice, type[NIRWarning]]]) -> None:
+    """Warn of what was odd or mended in a file; to be called by the function that the user calls."""
+    for notice, kind in notices[:MOST_WARNINGS]:
+        text = str(NIRError(notice.message, file=name, node=notice.node, field=notice.field))
+        warnings.warn(text, kind, stacklevel=3)
+    if len(notices) > MOST_WARNINGS:
+        warnings.warn(f"file {quoted(name)}: {len(notices) - MOST_WARNINGS} more of this kind", kind, stacklevel=3)
+
+
 def _graph(raw: RawFile, types: dict[str, type[NIRNode]], repair: bool) -> tuple[NIRGraph, list[tuple[Notice, Any]]]:
     """The graph and the warnings, with their kinds, that come with it."""
     newer = check_version(raw)
     odd = [*raw.notices, *([Notice(newer, None, "version")] if newer else [])]
-    mends: list[Notice] = []
-    if raw.digest is not None and raw.digest != digest_of(raw.node):
-        if not repair:
-            raise FileError(
-                "the content is not what was written: the file is damaged, or was changed by hand",
-                field="digest",
-                found=digest_of(raw.node),
-                expected=raw.digest,
-                hint="If the change was meant, nirjax.read(path, repair=True) takes the content as it is.",
-            )
-        mends.append(Notice("the content differs from its digest; it is taken as it is", None, "digest"))
+    mends = check_digest(raw, repair)
     try:
         graph, flat = _checked(raw.node, types)
     except NIRError as error:
@@ -151,6 +150,28 @@ def _graph(raw: RawFile, types: dict[str, type[NIRNode]], repair: bool) -> tuple
         mends += more
     notices = [*odd, *notices_of(graph, flat)]
     return graph, [*((mend, RepairWarning) for mend in mends), *((notice, NIRWarning) for notice in notices)]
+
+
+def check_digest(raw: RawFile, repair: bool) -> list[Notice]:
+    """Hold the content against its digest, if the file has one.
+
+    Returns:
+        that it differs, where that is to be repaired.
+
+    Raises:
+        FileError: it differs, and is not to be repaired.
+    """
+    if raw.digest is None or raw.digest == digest_of(raw.node):
+        return []
+    if not repair:
+        raise FileError(
+            "the content is not what was written: the file is damaged, or was changed by hand",
+            field="digest",
+            found=digest_of(raw.node),
+            expected=raw.digest,
+            hint="If the change was meant, nirjax.read(path, repair=True) takes the content as it is.",
+        )
+    return [Notice("the content differs from its digest; it is taken as it is", None, "digest")]
 
 
 def _checked(node: RawNode, types: dict[str, type[NIRNode]]) -> tuple[NIRGraph, FlatGraph]:

@@ -37,11 +37,11 @@ _Shape = tuple[str | None, tuple[int, ...], int | None]
 _TRUST = "If you trust the file, nirjax.read(path, trusted=True) reads it in this process."
 
 
-def read_apart(path: bytes, table: Mapping[str, Any], limits: Limits) -> RawFile:
+def read_apart(path: bytes, table: Mapping[str, Any] | None, limits: Limits) -> RawFile:
     """The content of a file, read by a worker process under limits of memory and time.
 
     Raises:
-        NIRError: what the worker found wrong, as `nirjax.ir.reading.sketch` raises it.
+        NIRError: what the worker found wrong, as the walk of `nirjax.ir.data_reading.walk_of(table)` raises it.
         FileError: the worker crashed or ran out of time or memory; or none could be started.
     """
     shared = shared_memory(2 * limits.bytes)
@@ -49,7 +49,7 @@ def read_apart(path: bytes, table: Mapping[str, Any], limits: Limits) -> RawFile
         request = {
             "path": os.fsdecode(os.path.abspath(path)),
             "limits": dataclasses.asdict(limits),
-            "table": dict(table),
+            "table": None if table is None else dict(table),
             "shared": shared,
         }
         header, slots, sent = _answer_of(_started(shared), json.dumps(request).encode(), limits, size_of(shared))
@@ -227,9 +227,16 @@ def _node(tree: Any, slots: list[Slot]) -> RawNode:
 
 def _mapping(mapping: Any, slots: list[Slot]) -> dict[str, Any]:
     return {
-        name: _mapping(value, slots) if isinstance(value, dict) else slots[int(value)]
+        name: _mapping(value, slots) if isinstance(value, dict) else _value(value, slots)
         for name, value in mapping.items()
     }
+
+
+def _value(value: Any, slots: list[Slot]) -> Slot | int | float:
+    if not isinstance(value, list):
+        return slots[int(value)]
+    (number,) = value
+    return number if isinstance(number, int) else float(number)
 
 
 def _text(value: Any) -> str | None:

@@ -6,22 +6,20 @@ The walk checks the whole file and reads nothing but types and the version. What
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from h5py import h5a, h5g, h5s, h5t
+from h5py import h5g
 
 from nirjax.errors import FileError, GraphError, ParameterError, UnknownNodeError, quoted
+from nirjax.ir import attributes
 from nirjax.ir.filling import filled, slots_of
 from nirjax.ir.gate import Gate, kind_of
 from nirjax.ir.limits import BYTES_PER_EDGE, Limits
-from nirjax.ir.places import Slot, Where, decoded, hdf5
+from nirjax.ir.places import Slot, Where
 from nirjax.ir.raw import DEEPEST, Notice, RawFile, RawNode
-
-DIGEST = "nirjax.digest"
-"""Name of the root group's attribute that holds the content's digest."""
 
 FieldTable = Mapping[str, tuple[str, ...]]
 """Node types to the names under which files keep their fields."""
@@ -49,12 +47,12 @@ def sketch(gate: Gate, table: FieldTable) -> Sketch:
     root = gate.root()
     version = walk.version(root)
     node = walk.root_node(root)
-    file = RawFile(node, version, walk.digest(root), tuple(walk.notices))
+    file = RawFile(node, version, attributes.digest(root), tuple(walk.notices))
     return Sketch(file, tuple(slots_of(node)))
 
 
-def read_trusted(path: bytes, table: FieldTable, limits: Limits) -> RawFile:
-    """The content of a file, read in this process; raises as `sketch`, and FileError for damaged data."""
+def read_trusted(path: bytes, walk: Callable[[Gate], Sketch], limits: Limits) -> RawFile:
+    """The content of a file, read in this process; raises as `walk`, and FileError for damaged data."""
     gate = Gate.open_file(path, limits)
     arrays: dict[bytes, np.ndarray] = {}
 
@@ -64,7 +62,7 @@ def read_trusted(path: bytes, table: FieldTable, limits: Limits) -> RawFile:
         return arrays[slot.path]
 
     try:
-        return filled(sketch(gate, table).file, load)
+        return filled(walk(gate).file, load)
     finally:
         gate.close()
 
@@ -94,25 +92,18 @@ class _Walk:
             return None
         return self.word(self.gate.slot(root, "version", address, b"/version", where))
 
-    def digest(self, root: Any) -> str | None:
-        with hdf5(Where(None, "digest")):
-            if not h5a.exists(root, DIGEST.encode()):
-                return None
-            attribute = h5a.open(root, DIGEST.encode())
-            kind = attribute.get_type()
-            if kind.get_class() != h5t.STRING or kind.is_variable_str() or kind.get_size() > 128:
-                raise FileError("not a digest", field="digest", found="an attribute of another type")
-            if attribute.get_space().get_simple_extent_type() != h5s.SCALAR:
-                raise FileError("not a digest", field="digest", found="an attribute of another shape")
-            array = np.empty((), dtype=f"S{kind.get_size()}")
-            attribute.read(array, kind)
-            return decoded(bytes(array[()]), Where(None, "digest"))
-
     def root_node(self, root: Any) -> RawNode:
         where = Where(None, "node")
         address = self.gate.link(root, "node", where)
         if address is None:
-            raise GraphError("this is not a NIR file", field="node", found="no group /node", expected="a group /node")
+            data = attributes.word(root, attributes.TYPE, where) is not None
+            raise GraphError(
+                "this is a file of NIR data, not of a graph" if data else "this is not a NIR file",
+                field="node",
+                found="no group /node",
+                expected="a group /node",
+                hint="nirjax.data.read reads it." if data else None,
+            )
         group = self.gate.group(root, "node", where)
         here = Where("")
         node = self.node(group, self.gate.links(group, here), b"/node", here, (address,), 1)

@@ -25,11 +25,12 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from nirjax.errors import FileError, NIRError, quoted
+from nirjax.ir.data_reading import walk_of
 from nirjax.ir.gate import Gate
 from nirjax.ir.limits import Limits
 from nirjax.ir.places import Slot
 from nirjax.ir.raw import RawNode
-from nirjax.ir.reading import Sketch, sketch
+from nirjax.ir.reading import Sketch
 from nirjax.ir.shared import array_in, places, size_of, writable
 
 _SLACK = 128 * 2**20
@@ -116,9 +117,10 @@ class Shared:
         return writable(cast(int, self.descriptor), nbytes)
 
 
-def frames(gate: Gate, table: Mapping[str, Any], shared: Shared) -> Iterator[tuple[bytes, Any]]:
+def frames(gate: Gate, table: Mapping[str, Any] | None, shared: Shared) -> Iterator[tuple[bytes, Any]]:
     """The answer for a file: the frames' letters and contents."""
-    found = sketch(gate, {kind: tuple(fields) for kind, fields in table.items()})
+    known = None if table is None else {kind: tuple(fields) for kind, fields in table.items()}
+    found = walk_of(known)(gate)
     slots = list({slot.path: slot for slot in found.slots}.values())
     numbers = {slot.path: i for i, slot in enumerate(slots)}
     numeric = {slot.path: slot for slot in slots if slot.dtype is not None}
@@ -169,9 +171,14 @@ def _tree(node: RawNode, numbers: dict[bytes, int]) -> list[Any]:
 
 def _mapping(mapping: Mapping[str, Any], numbers: dict[bytes, int]) -> dict[str, Any]:
     return {
-        name: _mapping(value, numbers) if isinstance(value, Mapping) else numbers[value.path]
+        name: _mapping(value, numbers) if isinstance(value, Mapping) else _number(value, numbers)
         for name, value in mapping.items()
     }
+
+
+def _number(value: Any, numbers: dict[bytes, int]) -> int | list[int | float]:
+    """The number of an array; a number that is no array's stands in a list of one."""
+    return numbers[value.path] if isinstance(value, Slot) else [value]
 
 
 def _described(error: NIRError) -> dict[str, Any]:

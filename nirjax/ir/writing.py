@@ -10,13 +10,13 @@ import h5py
 import numpy as np
 
 from nirjax.errors import ArgumentError, FileError, GraphError
+from nirjax.ir.attributes import DIGEST
 from nirjax.ir.checking import check_graph
 from nirjax.ir.construction import FORMAT, known_types, unbuild
 from nirjax.ir.digest import digest_of
 from nirjax.ir.graph import NIRGraph
 from nirjax.ir.nodes import NODE_TYPES, NIRNode
 from nirjax.ir.raw import RawNode
-from nirjax.ir.reading import DIGEST
 
 LEAST_COMPRESSED = 1024
 """Arrays of fewer bytes are stored as they are: a compressed one costs some 2 KiB of bookkeeping."""
@@ -30,13 +30,13 @@ def serialised(graph: NIRGraph, *, compression: str | int | None = "gzip", custo
         GraphError, ShapeError, ParameterError: the graph is not one that could be read again.
         FileError: HDF5 cannot make the file.
     """
-    options = _options(compression)
+    options = compression_options(compression)
     check_graph(graph)
     raw = unbuild(graph, known_types(_custom_types(graph, "", custom_nodes).values()))
     try:
         with h5py.File(f"nirjax {secrets.token_hex(8)}", "w", driver="core", backing_store=False) as file:
-            file.create_dataset("version", data=_fixed(FORMAT))
-            file.attrs.create(DIGEST, _fixed(digest_of(raw)))
+            file.create_dataset("version", data=fixed_word(FORMAT))
+            file.attrs.create(DIGEST, fixed_word(digest_of(raw)))
             _write_node(file.create_group("node"), raw, options)
             file.flush()
             return bytes(file.id.get_file_image())
@@ -44,7 +44,8 @@ def serialised(graph: NIRGraph, *, compression: str | int | None = "gzip", custo
         raise FileError("HDF5 cannot make the file", found=str(error)) from None
 
 
-def _options(compression: str | int | None) -> dict[str, Any]:
+def compression_options(compression: str | int | None) -> dict[str, Any]:
+    """What h5py is told of a compression; raises ArgumentError for one that it does not have."""
     if compression is None:
         return {}
     if isinstance(compression, int) and not isinstance(compression, bool) and compression in range(10):
@@ -80,7 +81,7 @@ def _custom_types(graph: NIRGraph, path: str, allowed: bool) -> dict[str, type[N
 
 
 def _write_node(group: Any, node: RawNode, options: dict[str, Any]) -> None:
-    group.create_dataset("type", data=_fixed(node.type))
+    group.create_dataset("type", data=fixed_word(node.type))
     for name, value in node.fields.items():
         _write_value(group, name, value, options)
     if node.metadata:
@@ -104,7 +105,7 @@ def _write_mapping(group: Any, mapping: Mapping[str, Any], options: dict[str, An
 
 def _write_value(group: Any, name: str, value: Any, options: dict[str, Any]) -> None:
     if isinstance(value, str):
-        group.create_dataset(name, data=_fixed(value))
+        group.create_dataset(name, data=fixed_word(value))
     elif value.dtype == object:
         group.create_dataset(name, shape=value.shape, dtype=h5py.string_dtype(), data=value)
     else:
@@ -120,7 +121,7 @@ def _write_edges(group: Any, edges: tuple[tuple[str, str], ...], options: dict[s
     group.create_dataset("edges", data=data, **(options if data.nbytes >= LEAST_COMPRESSED else {}))
 
 
-def _fixed(text: str) -> np.ndarray:
+def fixed_word(text: str) -> np.ndarray:
     """A string as HDF5 keeps it best: of fixed length, in UTF-8. Strings of any length are where damage hangs it."""
     data = text.encode()
     return np.array(data, dtype=h5py.string_dtype("utf-8", max(1, len(data))))

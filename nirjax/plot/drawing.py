@@ -62,12 +62,12 @@ def graph(
         FileError, GraphError: the graph cannot be read.
         MissingExtraError: matplotlib is not installed.
     """
-    flat, delayed = _flat(graph, feedback)
+    flat, delayed = flat_with_delays(graph, feedback)
     texts = _texts(flat, parameters)
     sizes = {name: 0.2 + _CHARACTER * max(map(len, lines)) for name, lines in texts.items()}
     geometry = layout(list(flat.nodes), flat.edges, flat.inputs, sizes)
     rows = _Rows.of(geometry, {name: 0.12 + _LINE * len(lines) for name, lines in texts.items()})
-    looped = _on_cycles(flat)
+    looped = on_cycles(flat)
     legend = _legend(flat, looped, delayed)
     width = max(geometry.width, 2.2) + 2 * _MARGIN + (0.5 if geometry.loops else 0)
     below = 0.2 * len(legend) + 0.1
@@ -81,7 +81,7 @@ def graph(
     for edge in flat.edges:
         _edge(ax, edge, geometry, rows, sizes, edge in delayed, scale)
     for name, lines in texts.items():
-        _box(ax, geometry.places[name], rows, lines, sizes[name], _colour(flat.nodes[name])[1], name in looped, scale)
+        _box(ax, geometry.places[name], rows, lines, sizes[name], colour_of(flat.nodes[name])[1], name in looped, scale)
     for row, (kind, colour, style) in enumerate(legend):
         _legend_row(ax, ax.get_xlim()[0] + _MARGIN, rows.total + 0.3 + 0.2 * row, kind, colour, style, scale)
     if title:
@@ -89,7 +89,7 @@ def graph(
     return ax
 
 
-def _flat(graph: Any, feedback: Sequence[Edge] | None) -> tuple[FlatGraph, frozenset[Edge]]:
+def flat_with_delays(graph: Any, feedback: Sequence[Edge] | None) -> tuple[FlatGraph, frozenset[Edge]]:
     """The graph laid out flat, and its delayed edges; a Model brings its own."""
     own = getattr(graph, "program", None)
     if own is not None:
@@ -104,7 +104,8 @@ def _flat(graph: Any, feedback: Sequence[Edge] | None) -> tuple[FlatGraph, froze
     return flat, frozenset((source, destination) for source, destination in feedback)
 
 
-def _on_cycles(flat: FlatGraph) -> frozenset[str]:
+def on_cycles(flat: FlatGraph) -> frozenset[str]:
+    """The nodes that lie on a cycle."""
     found = components(list(flat.nodes), flat.edges)
     return frozenset(name for part in found if len(part) > 1 or (part[0], part[0]) in set(flat.edges) for name in part)
 
@@ -141,7 +142,8 @@ def _shortened(name: str) -> str:
     return shown if len(shown) <= _LONGEST_NAME else f"{shown[:half]}...{shown[-half:]}"
 
 
-def _colour(node: NIRNode) -> tuple[str, str]:
+def colour_of(node: NIRNode) -> tuple[str, str]:
+    """What kind of node it is, in words, and the colour that says so."""
     for kind, (colour, types) in KINDS.items():
         if type(node).__name__ in types:
             return kind, colour
@@ -277,7 +279,7 @@ def _loop(place: tuple[float, float], half: float) -> tuple[list[tuple[float, fl
 
 
 def _legend(flat: FlatGraph, looped: frozenset[str], delayed: frozenset[Edge]) -> list[tuple[str, str, str]]:
-    present = {_colour(node) for node in flat.nodes.values()}
+    present = {colour_of(node) for node in flat.nodes.values()}
     order = [*((kind, colour) for kind, (colour, _) in KINDS.items()), _OTHER]
     rows = [(kind, colour, "box") for kind, colour in order if (kind, colour) in present]
     if looped:

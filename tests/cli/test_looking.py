@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,6 +66,24 @@ def test_inspect_draws_the_graph(here, nirjax_command):
     assert code == 0
     assert "graph.png" in out
     assert (here / "graph.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_inspect_writes_the_graph_in_graphviz_s_language(here, nirjax_command):
+    from nirjax.plot import to_dot
+
+    line = ("inspect", "nirjax-demo/digits.nir", "--dot", "graph.dot")
+    code, out, _ = nirjax_command(*line)
+    assert code == 0
+    assert "written to graph.dot" in out
+    text = Path("graph.dot").read_text()
+    assert text == to_dot("nirjax-demo/digits.nir", parameters=True, title="nirjax-demo/digits.nir")
+    assert "-1 step" in text
+    model = nirjax.from_nir("nirjax-demo/digits.nir", dt=1e-4, dialect="spyx")
+    assert nirjax_command(*line, "--dt", "1e-4", "--dialect", "spyx")[0] == 0
+    assert Path("graph.dot").read_text().count("-1 step") == len(model.feedback)
+    code, _, err = nirjax_command("inspect", "nirjax-demo/digits.nir", "--dot", "nirjax-demo/digits.nir")
+    assert code == 2
+    assert "replace what is read" in err
 
 
 def test_inspect_prints_names_that_are_not_printable(here, nirjax_command):

@@ -231,12 +231,34 @@ def test_a_tuned_file_run_otherwise_is_warned_of(here, nirjax_command):
     assert nirjax_command("inspect", "tuned.nir", "--dt", "1e-4")[2] == ""
 
 
+def test_evaluate_tells_what_a_recording_costs(here, nirjax_command):
+    from nirjax import metrics
+
+    np.savez("few.npz", x=np.load(TEST)["x"][:5], y=np.load(TEST)["y"][:5])
+    code, out, _ = nirjax_command("evaluate", GRAPH, "few.npz", "--dt", "1e-4", "--costs", "--json")
+    assert code == 0
+    found, model = json.loads(out), nirjax.from_nir(GRAPH, dt=1e-4)
+    expected = nirjax.evaluate(
+        model, "few.npz", metrics=metrics.workload(model), record=metrics.workload_traces(model)
+    ).metrics
+    assert found["workload"] == expected
+    by_node = found["workload_by_node"]
+    assert sum(by_node[f"{node}.dense"] for node in ("0", "1.w_rec", "2")) == expected["dense"]
+    assert found["parameters"] == sum(found["parameters_by_node"].values()) == metrics.parameter_count(model)
+    assert "accuracy" in found["metrics"]
+    code, out, _ = nirjax_command("evaluate", GRAPH, "few.npz", "--dt", "1e-4", "--costs")
+    assert code == 0
+    assert "effective acs" in out
+    assert "1.w_rec" in out
+
+
 def test_held_back_samples_are_drawn_by_the_seed_and_never_trained_on(here):
+    from nirjax.cli.data_files import read_arrays
     from nirjax.cli.training import split
 
-    train, valid = split(TRAIN, 0.25, seed=3)
-    again, _ = split(TRAIN, 0.25, seed=3)
-    other, _ = split(TRAIN, 0.25, seed=4)
+    train, valid = split(read_arrays(TRAIN), TRAIN, 0.25, seed=3)
+    again, _ = split(read_arrays(TRAIN), TRAIN, 0.25, seed=3)
+    other, _ = split(read_arrays(TRAIN), TRAIN, 0.25, seed=4)
     whole = np.load(TRAIN)
     assert len(valid["x"]) == 20
     assert len(train["x"]) == 60

@@ -319,7 +319,7 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"text\.npz"):
         batches(tmp_path / "text.npz", batch_size=1)
     np.save(tmp_path / "x.npy", np.zeros(3))
-    with pytest.raises(DataError, match="no NPZ"):
+    with pytest.raises(DataError, match="too small"):
         batches(tmp_path / "x.npy", batch_size=1)
     np.savez(tmp_path / "other.npz", images=np.zeros(3))
     with pytest.raises(DataError, match=r"other\.npz"):

@@ -409,3 +409,21 @@ def test_a_short_time_constant_is_warned_of_again_only_where_dt_changes() -> Non
     model.replace(surrogate=nirjax.surrogate.atan())
     with pytest.warns(NIRWarning, match="shorter"):
         model.replace(dt=0.75)
+
+
+BATTERY = Path(__file__).parents[1] / "data" / "battery"
+
+
+@pytest.mark.parametrize("name", ["p_conv2d_same_even", "p_conv1d", "p_delay", "p_subgraph", "p_flatten_partial"])
+def test_time_and_batch_may_stay_open(name: str) -> None:
+    """As jax.export asks for; chunks of it give what one run gives."""
+    model = nirjax.from_nir(BATTERY / f"{name}.nir", dt=1e-3)
+    shape = model.program.plan.sites[model.program.plan.inputs[0]].input_shape
+    time, batch = jax.export.symbolic_shape("time, batch")
+    x = jax.ShapeDtypeStruct((time, batch, *shape), jnp.float32)
+    state = jax.eval_shape(lambda: model.init_state((batch,)))
+    forward = jax.export.export(jax.jit(lambda x, state: model(x, state)))(x, state)
+    x = (np.random.default_rng(0).random((9, 2, *shape)) < 0.4).astype(np.float32)
+    first, state = forward.call(x[:4], model.init_state((2,)))
+    second, _ = forward.call(x[4:], state)
+    np.testing.assert_allclose(np.concatenate([first, second]), model(x)[0], rtol=1e-6)
