@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from nirjax.engine import execute
-from nirjax.engine.inputs import checked_inputs, checked_states
+from nirjax.engine.inputs import only_numbers
 from nirjax.engine.model import Model, States
 from nirjax.engine.records import trace_names
 
@@ -40,7 +40,8 @@ def first_nonfinite(model: Model, x: Any, state: States | None = None) -> NonFin
     Raises:
         ShapeError: as for a call of the model.
     """
-    steps = {name: int(step) for name, step in _first_steps(model, x, state).items()}
+    with only_numbers(model.program.plan, model.params, x, state):
+        steps = {name: int(step) for name, step in _first_steps(model, x, state).items()}
     names = trace_names(model.program.plan)
     order = [node for stage in model.program.plan.stages for node in stage.members]
     found = [(step, order.index(names[name][0]), name) for name, step in steps.items() if step >= 0]
@@ -54,8 +55,7 @@ def first_nonfinite(model: Model, x: Any, state: States | None = None) -> NonFin
 def _first_steps(model: Model, x: Any, state: States | None) -> dict[str, Array]:
     """The first step at which each trace is not finite, -1 if it always is."""
     plan = model.program.plan
-    inputs, batch = checked_inputs(plan, x)
-    states = model.init_state(batch) if state is None else checked_states(plan, model.params, state, batch)
+    params, inputs, states, schedule = model._given(x, state)
     record = tuple(trace_names(plan).values())
 
     def look(
@@ -70,7 +70,6 @@ def _first_steps(model: Model, x: Any, state: States | None) -> dict[str, Array]
         return (start + length, first), ()
 
     none = {f"{node}.{variable}": jnp.array(-1) for node, variable in record}
-    schedule = model._schedule(inputs, batch)
     start = (jnp.array(0), none)
-    _, (_, first), _ = execute.fold_blocks(plan, model.params, states, inputs, schedule, look, start, record)
+    _, (_, first), _ = execute.fold_blocks(plan, params, states, inputs, schedule, look, start, record)
     return first

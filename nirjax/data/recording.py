@@ -12,12 +12,13 @@ from nirjax.data.nir_data import NIRGraphData, Path, as_graph_data
 from nirjax.data.nir_source import gridded
 from nirjax.data.observables import Observable, TimeGriddedData
 from nirjax.data.time_steps import checked_step, same_step
-from nirjax.engine.lowering import Plan, with_ports
+from nirjax.engine.lowering import Plan
 from nirjax.engine.model import Model, Run
 from nirjax.engine.records import trace_names
 from nirjax.errors import ArgumentError, DataError, ShapeError, quoted
 from nirjax.ir.inline import inline
 from nirjax.ir.nodes import Flatten, Input, Output
+from nirjax.ir.ports import with_ports
 
 SPIKES = "spikes"
 

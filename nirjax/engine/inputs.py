@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from nirjax.engine.execute import States, Values, initial_state
 from nirjax.engine.lowering import Plan
-from nirjax.errors import DataError, ShapeError
+from nirjax.errors import DataError, NIRError, ParameterError, ShapeError, quoted
 from nirjax.ir.nodes import Shape
 
 
@@ -67,6 +69,49 @@ def _by_port(plan: Plan, x: Any) -> Values:
         raise DataError("the input is not an array of numbers", field="x", found=str(error)) from error
 
 
+def checked_params(plan: Plan, params: Any) -> dict[str, dict[str, Array]]:
+    """The parameters, of the model's dtype, if each has its node's shape.
+
+    Raises:
+        ParameterError: one is missing, has another shape or is not real.
+    """
+    checked: dict[str, dict[str, Array]] = {}
+    for name, site in plan.sites.items():
+        given = params.get(name) or {}
+        for field in type(site.node).parameter_names():
+            value, wanted = given.get(field), np.shape(getattr(site.node, field))
+            place: dict[str, Any] = {"node": name, "field": field, "expected": f"real numbers of shape {wanted}"}
+            if value is None:
+                raise ParameterError("the parameter is missing", found="nothing", **place)
+            array = jnp.asarray(value)
+            if array.shape != wanted or jnp.issubdtype(array.dtype, jnp.complexfloating):
+                found = f"{array.dtype} of shape {array.shape}"
+                raise ParameterError("the parameter is not this model's", found=found, **place)
+            checked.setdefault(name, {})[field] = array.astype(site.dtype)
+    return checked
+
+
+@contextmanager
+def only_numbers(plan: Plan, params: Any, x: Any, state: Any) -> Iterator[None]:
+    """Where JAX refuses what a run is given, an error that says what of it is no array of numbers."""
+    try:
+        yield
+    except TypeError as error:
+        raise _not_numbers(plan, params, x, state) or error from None
+
+
+def _not_numbers(plan: Plan, params: Any, x: Any, state: Any) -> NIRError | None:
+    for kind, field, tree in ((ParameterError, "params", params), (DataError, "x", x), (ShapeError, "state", state)):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            try:
+                jax.eval_shape(jnp.asarray, leaf)
+            except (TypeError, ValueError):
+                names = [str(getattr(key, "key", key)) for key in path] or list(plan.inputs)
+                found = f"{type(leaf).__name__} of dtype {leaf.dtype}" if hasattr(leaf, "dtype") else quoted(leaf)
+                return kind("not an array of numbers", node=names[0], field=field, found=found)
+    return None
+
+
 def checked_states(plan: Plan, params: Any, state: Any, batch: Shape) -> States:
     """The state, if it is one of this model for this batch.
 
@@ -82,14 +127,23 @@ def checked_states(plan: Plan, params: Any, state: Any, batch: Shape) -> States:
             expected=sorted(expected),
         )
     for name, variables in expected.items():
+        if not isinstance(state[name], Mapping) or set(state[name]) != set(variables):
+            raise ShapeError(
+                "the state is not this model's",
+                node=name,
+                field="state",
+                found=sorted(state[name]) if isinstance(state[name], Mapping) else type(state[name]).__name__,
+                expected=sorted(variables),
+            )
         for variable, wanted in variables.items():
-            found = jnp.shape(state[name][variable]) if variable in state[name] else None
-            if found != wanted.shape:
+            held = state[name][variable]
+            found = None if held is None else jnp.shape(held)
+            if found != wanted.shape or jnp.iscomplexobj(held):
                 raise ShapeError(
                     "the state is not this model's, or not for this batch",
                     node=name,
                     field=variable,
-                    found=f"shape {found}",
+                    found=f"shape {found}" + (" of complex numbers" if found == wanted.shape else ""),
                     expected=f"shape {wanted.shape}",
                     hint="model.init_state(batch_shape) makes one.",
                 )

@@ -20,7 +20,7 @@ from jax.typing import ArrayLike, DTypeLike
 from nirjax import surrogate as surrogates
 from nirjax.dialects import Dialect, Discretisation, dialect_of
 from nirjax.engine import execute
-from nirjax.engine.inputs import checked_inputs, checked_states, outward
+from nirjax.engine.inputs import checked_inputs, checked_params, checked_states, only_numbers, outward
 from nirjax.engine.lowering import Plan, lower
 from nirjax.engine.program import Program
 from nirjax.engine.provenance import warn_of_other_semantics
@@ -111,7 +111,8 @@ class Model:
         """
         names = trace_names(self.program.plan)
         wanted = tuple(names[name] for name in matching(record, names, argument="record")) if record else ()
-        run: Run = _run(self, x, state, wanted)
+        with only_numbers(self.program.plan, self.params, x, state):
+            run: Run = _run(self, x, state, wanted)
         return run
 
     def fold(
@@ -127,22 +128,26 @@ class Model:
         that does not depend on where the blocks end. Nothing is stacked over time.
         """
         plan = self.program.plan
-        inputs, batch = checked_inputs(plan, x)
-        states = self.init_state(batch) if state is None else checked_states(plan, self.params, state, batch)
+        params, inputs, states, schedule = self._given(x, state)
 
         def reduce(carry: Carry, outputs: dict[str, Array], traces: dict[str, Array]) -> tuple[Carry, tuple[()]]:
             return f(carry, outward(plan, outputs)), ()
 
-        schedule = self._schedule(inputs, batch)
-        states, carry, _ = execute.fold_blocks(plan, self.params, states, inputs, schedule, reduce, init)
+        states, carry, _ = execute.fold_blocks(plan, params, states, inputs, schedule, reduce, init)
         return carry, states
 
     def init_state(self, batch_shape: Sequence[int] = ()) -> States:
         """The state before the first step, for a batch: `state[node path][variable]`, and a register for each
-        feedback edge under "source -> destination"."""
+        feedback edge under "source -> destination".
+
+        Raises:
+            ArgumentError: a batch shape that is none.
+        """
         # an axis of jax.export need not have a number yet
-        batch: Any = tuple(n if is_symbolic_dim(n) else int(n) for n in batch_shape)
-        return execute.initial_state(self.program.plan, self.params, batch)
+        if not all(is_symbolic_dim(n) or (isinstance(n, int | np.integer) and n >= 0) for n in batch_shape):
+            raise ArgumentError("not a batch shape", field="batch_shape", found=batch_shape, expected="numbers >= 0")
+        plan, batch = self.program.plan, tuple(n if is_symbolic_dim(n) else int(n) for n in batch_shape)
+        return execute.initial_state(plan, checked_params(plan, self.params), batch)
 
     def replace(self, **changes: Any) -> Model:
         """A model with other parameters or choices: `params`, or what `from_nir` takes by keyword.
@@ -191,6 +196,14 @@ class Model:
 
         return table(self)
 
+    def _given(self, x: Any, state: States | None) -> tuple[Params, dict[str, Array], States, Schedule]:
+        """What a run starts from, checked: parameters, inputs and states, and how it is cut."""
+        plan = self.program.plan
+        inputs, batch = checked_inputs(plan, x)
+        params = checked_params(plan, self.params)
+        states = self.init_state(batch) if state is None else checked_states(plan, params, state, batch)
+        return params, inputs, states, self._schedule(inputs, batch)
+
     def _schedule(self, inputs: dict[str, Array], batch: tuple[int, ...]) -> Schedule:
         time = next(iter(inputs.values())).shape[0]
         if self.program.schedule == AUTO and any(map(is_symbolic_dim, (time, *batch))):
@@ -204,14 +217,12 @@ jax.tree_util.register_dataclass(Model, data_fields=["params", "grids"], meta_fi
 @functools.partial(jax.jit, static_argnames=("record",))
 def _run(model: Model, x: Any, state: States | None, record: execute.Record) -> Run:
     plan = model.program.plan
-    inputs, batch = checked_inputs(plan, x)
-    states = model.init_state(batch) if state is None else checked_states(plan, model.params, state, batch)
+    params, inputs, states, schedule = model._given(x, state)
 
     def keep(carry: tuple[()], outputs: dict[str, Array], traces: dict[str, Array]) -> tuple[tuple[()], Any]:
         return (), (outputs, traces)
 
-    schedule = model._schedule(inputs, batch)
-    states, _, (outputs, traces) = execute.fold_blocks(plan, model.params, states, inputs, schedule, keep, (), record)
+    states, _, (outputs, traces) = execute.fold_blocks(plan, params, states, inputs, schedule, keep, (), record)
     return Run(outward(plan, outputs), states, traces)
 
 
@@ -380,6 +391,10 @@ def _relowered(model: Model, changes: dict[str, Any]) -> Model:
 
 
 def _checked_params(model: Model, params: Any) -> Params:
+    if not isinstance(params, Mapping) or not all(isinstance(fields, Mapping) for fields in params.values()):
+        raise ParameterError(
+            "parameters are a mapping of nodes to mappings of fields", field="params", found=type(params).__name__
+        )
     mine = {name: getattr(value, "shape", None) for name, value in _leaves(model.params).items()}
     given = {name: getattr(value, "shape", None) for name, value in _leaves(params).items()}
     for name in {**mine, **given}:

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import nirjax
 from engine.graphs import affine, graph, lif, linear, ports, spikes
-from nirjax.errors import DataError, ShapeError
+from nirjax.errors import ArgumentError, DataError, ParameterError, ShapeError
 from nirjax.ir import nodes as ir
 
 
@@ -100,6 +101,67 @@ def test_a_state_of_another_batch_or_model() -> None:
         model(x, two_ports().init_state((2,)))
     with pytest.raises(ShapeError):
         model(x, {"lif": {}, "rec -> lif": {"register": np.zeros((2, 3))}})
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"v": np.zeros((2, 3)), "i": np.zeros((2, 3))},
+        {"v": np.zeros((2, 3), np.complex64)},
+        {"v": None},
+        {"v": "abc"},
+        np.zeros((2, 3)),
+    ],
+    ids=["another variable", "complex", "none", "a word", "no variables"],
+)
+def test_a_state_that_is_none_names_the_node(held: Any) -> None:
+    model, x = recurrent(), spikes(4, 2, 3)
+    with pytest.raises(ShapeError) as caught:
+        model(x, {**model.init_state((2,)), "lif": held})
+    assert caught.value.node == "lif"
+
+
+@pytest.mark.parametrize("x", ["abc", np.array([["a"] * 3]), np.full((4, 3), None), np.zeros((4, 3), "M8[s]")])
+def test_an_input_that_is_no_array_of_numbers_names_the_input(x: Any) -> None:
+    model = recurrent()
+    for run in (model, lambda x: nirjax.first_nonfinite(model, x)):
+        with pytest.raises(DataError, match="not an array of numbers") as caught:
+            run(x)
+        assert (caught.value.node, caught.value.field) == (model.program.plan.inputs[0], "x")
+
+
+@pytest.mark.parametrize("shape", [(-1,), "ab", (1.5,), (None,)])
+def test_a_batch_shape_that_is_none(shape: Any) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        recurrent().init_state(shape)
+    assert caught.value.field == "batch_shape"
+
+
+@pytest.mark.parametrize(
+    "weight",
+    [None, "abc", np.ones((3, 4)), np.ones(7), np.ones((3, 3), np.complex64), 1.0],
+    ids=["none", "a word", "shape", "rank", "complex", "scalar"],
+)
+def test_parameters_that_are_not_the_model_s_name_node_and_field_whoever_put_them_there(weight: Any) -> None:
+    """At trace time, in any transformation; not only in `replace`, which looks at them as well."""
+    model, x = recurrent(), spikes(4, 3)
+    other = nirjax.Model({**model.params, "rec": {**model.params["rec"], "weight": weight}}, model.program)
+    for run in (
+        other,
+        jax.jit(other.__call__),
+        lambda x: jax.eval_shape(other, x),
+        lambda x: nirjax.first_nonfinite(other, x),
+    ):
+        with pytest.raises(ParameterError) as caught:
+            run(x)
+        assert caught.value.node == "rec"
+
+
+def test_parameters_of_another_real_type_are_the_model_s() -> None:
+    model, x = recurrent(), spikes(4, 3)
+    whole = jax.tree.map(lambda leaf: jnp.round(leaf), model)
+    for dtype in (np.int32, np.float16):
+        np.testing.assert_array_equal(jax.tree.map(lambda leaf, to=dtype: leaf.astype(to), whole)(x)[0], whole(x)[0])
 
 
 def test_a_state_can_be_saved_and_restored() -> None:

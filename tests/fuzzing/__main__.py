@@ -45,16 +45,16 @@ def confirmed(path: Path) -> str | None:
 
 def main() -> int:
     args = arguments()
-    found = seeds(args.more)
     if args.show is not None:
-        sys.stdout.buffer.write(mutant(found, args.seed, args.show).data)
+        sys.stdout.buffer.write(mutant(seeds(args.more), args.seed, args.show).data)
         return 0
     state = State.of(args.state, args.seed) if args.state else State(args.seed)
 
     def keep(words: str, made: Mutant, what: dict[str, Any]) -> None:
-        args.keep.mkdir(parents=True, exist_ok=True)
         name = re.sub(r"\W+", "_", words)[:60].strip("_")
-        path = args.keep / f"{name}_{args.seed}_{made.number}.nir"
+        folder = args.keep / "contained" if "contained" in words else args.keep
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{name}_{args.seed}_{made.number}.nir"
         path.write_bytes(made.data)
         state.offenders[words]["read by itself"] = confirmed(path)
         print(f"{words}: mutant {made.number} of {made.made_from} ({made.how}), kept as {path.name}", flush=True)
@@ -67,9 +67,9 @@ def main() -> int:
 
     with tempfile.TemporaryDirectory() as folder:
         campaign.run(
-            found,
             state,
             Path(folder),
+            more=args.more,
             count=args.count,
             seconds=args.seconds if args.seconds or args.count else 60,
             on_offence=keep,

@@ -8,22 +8,17 @@ from __future__ import annotations
 import json
 import re
 import time
-import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fuzzing.mutants import Mutant, mutant
-from fuzzing.seeds import Seed
-from fuzzing.watching import Opens, Reader, make_victims
-from nirjax.errors import NIRError
+from fuzzing import watching
+from fuzzing.mutants import Mutant
+from fuzzing.watching import Opens, Servant, make_victims
 from nirjax.ir.atomic import replace_file
-from nirjax.ir.digest import content_digest
-from nirjax.ir.hdf5 import read
 from nirjax.ir.limits import LEAST_BYTES, Limits
-from nirjax.ir.reading import DIGEST
 
 HANG = 5.0
 """Seconds of computing that count as a hang."""
@@ -97,10 +92,10 @@ def _without_numbers(text: str) -> str:
 
 
 def run(
-    seeds: Sequence[Seed],
     state: State,
     folder: Path,
     *,
+    more: Path | None = None,
     count: int | None = None,
     seconds: float | None = None,
     on_offence: Callable[[str, Mutant, dict[str, Any]], None] = lambda *_: None,
@@ -110,54 +105,40 @@ def run(
 
     Args:
         folder: an empty one to work in.
+        more: a folder with further files to make mutants from.
         on_offence: called for each offence that is new, and for each way in which a worker died.
         on_progress: called after every hundredth mutant and at the end.
     """
     make_victims(folder)
     path = folder / "mutant.nir"
-    originals = {seed.name: _original(seed, path) for seed in seeds}
-    reader, opens = Reader(folder), Opens(folder)
+    reader = Servant(watching.READER, folder, watching.PATIENCE)
+    maker = Servant(watching.MAKER, folder, watching.STARTING)
+    opens = Opens(folder)
     start, before = time.monotonic(), state.seconds
     try:
         while count is None or state.done < count:
             if seconds is not None and time.monotonic() - start > seconds:
                 break
-            made = mutant(seeds, state.seed, state.done)
-            opens.any()
-            path.write_bytes(made.data)
-            found = reader.ask(path, made.in_process)
-            found["outside"] = opens.any()
-            if made.how == "bytes" and "content" in found:
-                _compare(found, originals[made.made_from])
-            _note(state, made, found, on_offence)
+            told = maker.ask(campaign=state.seed, number=state.done, path=str(path), more=str(more) if more else None)
+            if told["kind"] == "made":
+                made = Mutant(**{**told["mutant"], "data": path.read_bytes()})
+                opens.any()
+                found = reader.ask(path=str(path), trusted=made.in_process)
+                found["outside"] = opens.any()
+                if made.how == "bytes" and "content" in found and told["content"] not in (None, found["content"]):
+                    found["kind"] = "read as something else" + (", in spite of its digest" if told["guarded"] else "")
+                _note(state, made, found, on_offence)
+            else:
+                state.outcomes["HDF5 crashed or hung while it made the mutant"] += 1
             state.done += 1
             state.seconds = before + time.monotonic() - start
             if state.done % 100 == 0:
                 on_progress(state)
     finally:
-        reader.close()
-        opens.close()
+        for one in (reader, maker, opens):
+            one.close()
         on_progress(state)
     return state
-
-
-def _original(seed: Seed, path: Path) -> tuple[str | None, bool]:
-    """The digest of a seed's content, and whether the file itself carries one; None for a seed that is no graph."""
-    path.write_bytes(seed.data)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            graph = read(path, trusted=True)
-        except NIRError:
-            return None, False
-    return content_digest(graph), DIGEST.encode() in seed.data
-
-
-def _compare(found: dict[str, Any], original: tuple[str | None, bool]) -> None:
-    """Was damage to the bytes read as something else?"""
-    content, guarded = original
-    if content is not None and found["content"] != content:
-        found["kind"] = "read as something else" + (", in spite of its digest" if guarded else "")
 
 
 def _note(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fuzzing import watching
-from fuzzing.__main__ import REGRESSIONS, confirmed
+from fuzzing.__main__ import REGRESSIONS, confirmed, main
 from fuzzing.campaign import State, contained, offence, run
 from fuzzing.mutants import mutant
 from fuzzing.seeds import seeds
@@ -77,19 +77,19 @@ def test_what_a_reader_does_is_seen(
 ) -> None:
     monkeypatch.setattr(watching, "PATIENCE", 1.0)
     start = f"import json, os, sys, time\nfor line in sys.stdin:\n    {code}"
-    monkeypatch.setattr(watching, "COMMAND", ("-c", start))
-    state = run(seeds()[:3], State(0), tmp_path, count=2)
+    monkeypatch.setattr(watching, "READER", ("-c", start))
+    state = run(State(0), tmp_path, count=2)
     found = {key.split(": ", 1)[1] for key in state.offenders}
     assert found == (set() if words is None else {words})
     assert state.done == 2
 
 
 def test_a_campaign_goes_on_where_it_was(tmp_path: Path) -> None:
-    found, kept, work = seeds()[:20], tmp_path / "state.json", tmp_path / "work"
+    kept, work = tmp_path / "state.json", tmp_path / "work"
     work.mkdir()
-    whole = run(found, State(5), work, count=24)
+    whole = run(State(5), work, count=24)
     for count in (10, 24):
-        run(found, State.of(kept, 5), work, count=count, on_progress=lambda state: state.save(kept))
+        run(State.of(kept, 5), work, count=count, on_progress=lambda state: state.save(kept))
     again = State.of(kept, 5)
     assert (again.done, again.outcomes) == (24, whole.outcomes)
     assert State.of(kept, 6).done == 0
@@ -98,7 +98,7 @@ def test_a_campaign_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def test_a_short_campaign(tmp_path: Path) -> None:
     """No crash, no hang, no other file opened, no error that is not nirjax's, no memory beyond the limit."""
-    state = run(seeds(), State(0), tmp_path, count=250)
+    state = run(State(0), tmp_path, count=250)
     assert state.offenders == {}
     assert sum(n for words, n in state.outcomes.items() if "refused" in words) > 150
     assert sum(n for words, n in state.outcomes.items() if ": read" in words) > 5
@@ -109,7 +109,9 @@ def test_offenders_are_tried_by_themselves(tmp_path: Path) -> None:
     assert confirmed(tmp_path) is None  # a folder: a FileError
 
 
-def test_the_command_line(tmp_path: Path) -> None:
+def test_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
     def fuzz(*words: str) -> bytes:
         command = [sys.executable, "-m", "fuzzing", *words]
         return subprocess.run(command, cwd=Path(__file__).parents[1], check=True, capture_output=True).stdout
@@ -120,4 +122,6 @@ def test_the_command_line(tmp_path: Path) -> None:
         patch.setenv("PYTHONPATH", root)
         assert b"4 mutants of seed 7" in fuzz("--seed", "7", "--count", "4", "--state", state)
         assert b"6 mutants of seed 7" in fuzz("--seed", "7", "--count", "6", "--state", state)
-        assert fuzz("--seed", "7", "--show", "3") == mutant(seeds(), 7, 3).data
+    monkeypatch.setattr(sys, "argv", ["fuzzing", "--seed", "7", "--show", "3"])
+    assert main() == 0
+    assert capfdbinary.readouterr().out == mutant(seeds(), 7, 3).data

@@ -1,4 +1,4 @@
-"""Watching a reader from outside: does it answer in time, does it die, does it open what it must not?"""
+"""Watching other processes: do they answer in time, do they die, do they open what they must not?"""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import os
 import select
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fuzzing.content import OUTSIDE, VICTIMS
 
+READER, MAKER = ("-m", "fuzzing.reader"), ("-m", "fuzzing.mutants")
 PATIENCE = 20.0
 """Seconds after which a reader that has not answered is stopped."""
-
-COMMAND = ("-m", "fuzzing.reader")
+STARTING = 120.0
+"""The same for what makes the mutants, and before them all that they are made from."""
 
 _OPENED = 0x20
 
@@ -41,20 +43,20 @@ class Opens:
         os.close(self._queue)
 
 
-class Reader:
-    """A process that reads mutants; started anew when it has died."""
+class Servant:
+    """A process that answers one JSON object a line with another; started anew when it has died."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, command: Sequence[str], folder: Path, patience: float) -> None:
+        self._command, self._folder, self._patience = command, folder, patience
         self._process: subprocess.Popen[str] | None = None
 
-    def ask(self, path: Path, trusted: bool) -> dict[str, Any]:
-        """What `fuzzing.reader.outcome` says of a file, or that it crashed or hung."""
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """What it answers, or that it crashed or hung."""
         process = self._alive()
         assert process.stdin is not None
         assert process.stdout is not None
-        print(json.dumps({"path": str(path), "trusted": trusted}), file=process.stdin, flush=True)
-        ready, _, _ = select.select([process.stdout], [], [], PATIENCE)
+        print(json.dumps(request), file=process.stdin, flush=True)
+        ready, _, _ = select.select([process.stdout], [], [], self._patience)
         line = process.stdout.readline() if ready else ""
         if line:
             answer: dict[str, Any] = json.loads(line)
@@ -67,7 +69,7 @@ class Reader:
         if self._process is None:
             root = Path(__file__).parents[2]
             self._process = subprocess.Popen(
-                [sys.executable, *COMMAND],
+                [sys.executable, *self._command],
                 cwd=self._folder,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (root, root / "tests")))},
                 stdin=subprocess.PIPE,
