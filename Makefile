@@ -11,7 +11,7 @@ WORKERS ?= 2
 FUZZ_SEED ?= 0
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test test-long check format fuzz bench clean
+.PHONY: demo test test-long check docs format fuzz bench clean
 
 demo: $(READY)
 	$(BIN)/nirjax demo
@@ -27,6 +27,11 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# the documentation, in site/: built strictly, then searched for broken links, anchors and pictures
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	$(BIN)/python tools/check_site.py site
+
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -41,8 +46,8 @@ bench: $(READY)
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[plot,nir,test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[plot,nir,test,docs]"
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -9,8 +9,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from nirjax.dialects.provenance import ENTRY, provenance_of
 from nirjax.engine.model import Model
-from nirjax.engine.provenance import ENTRY, provenance_of
 from nirjax.errors import NIRError, NIRWarning
 from nirjax.ir.graph import NIRGraph
 from nirjax.ir.grids import KEY, Grid, grids_of

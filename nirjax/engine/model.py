@@ -19,11 +19,11 @@ from jax.typing import ArrayLike, DTypeLike
 
 from nirjax import surrogate as surrogates
 from nirjax.dialects import Dialect, Discretisation, dialect_of
+from nirjax.dialects.provenance import warn_of_other_semantics
 from nirjax.engine import execute
 from nirjax.engine.inputs import checked_inputs, checked_params, checked_states, only_numbers, outward
 from nirjax.engine.lowering import Plan, lower
 from nirjax.engine.program import Program
-from nirjax.engine.provenance import warn_of_other_semantics
 from nirjax.engine.records import matching, parameter_names, trace_names
 from nirjax.engine.schedule import AUTO, WHOLE, Schedule, choose, schedule_of
 from nirjax.errors import ArgumentError, NIRWarning, ParameterError
@@ -146,7 +146,8 @@ class Model:
         # an axis of jax.export need not have a number yet
         if not all(is_symbolic_dim(n) or (isinstance(n, int | np.integer) and n >= 0) for n in batch_shape):
             raise ArgumentError("not a batch shape", field="batch_shape", found=batch_shape, expected="numbers >= 0")
-        plan, batch = self.program.plan, tuple(n if is_symbolic_dim(n) else int(n) for n in batch_shape)
+        plan = self.program.plan
+        batch: Any = tuple(n if is_symbolic_dim(n) else int(n) for n in batch_shape)
         return execute.initial_state(plan, checked_params(plan, self.params), batch)
 
     def replace(self, **changes: Any) -> Model:

@@ -9,9 +9,9 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from engine.graphs import affine, graph, lif, ports
 
 import nirjax
-from engine.graphs import affine, graph, lif, ports
 from nirjax.errors import NIRWarning
 
 DIALECT = "snntorch(reset_mechanism='zero', reset_delay=False)"
