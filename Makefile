@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: demo test test-long check format bench clean
+.PHONY: demo test test-long check format bench transfer clean
 
 demo: $(READY)
 	$(BIN)/nirjax demo
@@ -30,6 +30,10 @@ format: $(READY)
 # makes environments of its own for the peers; see benchmarks/run.py --help
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
+
+# networks from snnTorch, carried to other frameworks and back; see python -m benchmarks.transfer.run --help
+transfer: $(READY)
+	$(BIN)/python -m benchmarks.transfer.run
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
