@@ -39,6 +39,11 @@ _NAMES = {
     "combine": "nirjax.finetuning.partition",
     "finetune": "nirjax.finetuning.loop",
     "FinetuneResult": "nirjax.finetuning.loop",
+    "quantize": "nirjax.finetuning.quantization",
+    "mismatch": "nirjax.finetuning.transforms",
+    "prune": "nirjax.finetuning.transforms",
+    "tie": "nirjax.finetuning.transforms",
+    "Target": "nirjax.finetuning.targets",
     "evaluate": "nirjax.evaluation",
     "to_nnx": "nirjax.nnx",
     "from_nnx": "nirjax.nnx",
@@ -51,6 +56,7 @@ _MODULES = {
     "dialects": "nirjax.dialects",
     "data": "nirjax.data",
     "losses": "nirjax.finetuning.losses",
+    "targets": "nirjax.finetuning.targets",
     "metrics": "nirjax.metrics",
     "plot": "nirjax.plot",
 }
@@ -115,10 +121,16 @@ if TYPE_CHECKING:
     from nirjax.evaluation import Evaluation as Evaluation
     from nirjax.evaluation import evaluate as evaluate
     from nirjax.finetuning import losses as losses
+    from nirjax.finetuning import targets as targets
     from nirjax.finetuning.loop import FinetuneResult as FinetuneResult
     from nirjax.finetuning.loop import finetune as finetune
     from nirjax.finetuning.partition import combine as combine
     from nirjax.finetuning.partition import partition as partition
+    from nirjax.finetuning.quantization import quantize as quantize
+    from nirjax.finetuning.targets import Target as Target
+    from nirjax.finetuning.transforms import mismatch as mismatch
+    from nirjax.finetuning.transforms import prune as prune
+    from nirjax.finetuning.transforms import tie as tie
     from nirjax.ir.diff import diff as diff
     from nirjax.ir.flatten import flatten as flatten
     from nirjax.ir.graph import NIRGraph as NIRGraph

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 from nirjax.errors import ArgumentError, NIRError
 
 if TYPE_CHECKING:
+    from nirjax.dialects import Dialect
     from nirjax.engine.model import Model
+    from nirjax.finetuning.quantization import Quantize
     from nirjax.ir.graph import NIRGraph
     from nirjax.surrogate import Surrogate
 
+CHIPS = ("loihi2", "speck", "spinnaker2", "xylo", "xylo_audio2", "xylo_imu")
 SURROGATES = ("fast_sigmoid", "atan", "sigmoid", "triangular", "boxcar", "gaussian", "straight_through")
 
 
@@ -60,9 +63,21 @@ def add_semantics(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--dialect",
-        default="nir",
         metavar="NAME",
-        help="the discrete semantics: a name, or a call such as 'snntorch(reset_delay=False)' (default: nir)",
+        help="the discrete semantics: a name, or a call such as 'snntorch(reset_delay=False)' "
+        "(default: that of --target, else nir)",
+    )
+
+
+def add_quantization(parser: argparse.ArgumentParser) -> None:
+    """--target and --bits: how parameters are stored."""
+    parser.add_argument(
+        "--target",
+        metavar="CHIP",
+        help=f"store parameters as this chip does: {', '.join(CHIPS)}; it must hold the graph",
+    )
+    parser.add_argument(
+        "--bits", type=count, metavar="N", help="store weights in N bits; with --target, in place of its"
     )
 
 
@@ -139,11 +154,49 @@ def model_of(args: argparse.Namespace, *, surrogate: str | None = None) -> Model
     """
     from nirjax.dialects import dialect_of
 
-    graph, dialect = graph_of(args), dialect_of(args.dialect)
+    graph, dialect = graph_of(args), dialect_of(args.dialect or default_dialect(args))
     chosen = None if surrogate is None else surrogate_of(surrogate)
     from nirjax.engine.model import from_nir
 
     return from_nir(graph, dt=args.dt, dialect=dialect, surrogate=chosen)
+
+
+def default_dialect(args: argparse.Namespace) -> Dialect | str:
+    """The dialect where none is given: that of --target, or NIR's own equations.
+
+    Raises:
+        ArgumentError: no such target.
+    """
+    if not getattr(args, "target", None):
+        return "nir"
+    from nirjax.finetuning.targets import target_of
+
+    return target_of(args.target).dialect
+
+
+def quantization_of(args: argparse.Namespace) -> Quantize | None:
+    """What --target and --bits stand for; None without them.
+
+    Raises:
+        ArgumentError: no such target, or a number of bits that is none.
+    """
+    if args.target is None and args.bits is None:
+        return None
+    from nirjax.finetuning.quantization import quantize
+
+    return quantize(args.target, bits=args.bits)
+
+
+def stored(model: Model, quantization: Quantize | None) -> Model:
+    """The model with what is stored in place of its parameters.
+
+    Raises:
+        UnsupportedByTarget: the target cannot hold the graph.
+    """
+    if quantization is None:
+        return model
+    model, quantization = quantization.begin(model)
+    return quantization(model)
 
 
 def surrogate_of(text: str) -> Surrogate:

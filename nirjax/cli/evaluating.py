@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from nirjax.cli.arguments import add_batch_size, add_graph, add_json, add_semantics, model_of
+from nirjax.cli.arguments import (
+    add_batch_size,
+    add_graph,
+    add_json,
+    add_quantization,
+    add_semantics,
+    model_of,
+    quantization_of,
+    stored,
+)
 from nirjax.cli.data_files import check_ending, write_arrays
 from nirjax.cli.terminal import EXIT_CODES, FINE, percent, say, show_json, show_table, waiting
 
@@ -20,6 +29,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "data", metavar="DATA", help="a .npz file with x (sample, time, *shape), y (sample,) and, if needed, length"
     )
     add_semantics(parser)
+    add_quantization(parser)
     parser.add_argument("--out", metavar="FILE.npz", help="write each sample's prediction and measures here")
     add_batch_size(parser, None, "samples run at once (default: as many as fit into 256 MiB, 256 at most)")
     add_json(parser)
@@ -33,7 +43,7 @@ def execute(args: argparse.Namespace) -> int:
     """Evaluate the graph."""
     if args.out:
         check_ending(args.out, ("prediction",))
-    model = model_of(args)
+    model = stored(model_of(args), quantization_of(args))
     from nirjax.evaluation import evaluate
 
     with waiting("evaluating", quiet=args.json):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 HELP = "show what is in a graph: nodes, shapes, parameters, cycles, hints at the time step"
 
+_STYLES = {"error": "red", "warning": "yellow", "note": None}
 _TIMES = ("tau", "tau_mem", "tau_syn", "delay")
 
 
@@ -24,6 +26,9 @@ def describe(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     add_graph(parser)
     add_semantics(parser)
+    parser.add_argument(
+        "--target", metavar="NAME", help="also tell what this chip cannot hold, or this framework drops or refuses"
+    )
     parser.add_argument("--plot", metavar="FILE.png", help="draw the graph (needs: pip install 'nirjax[plot]')")
     add_json(parser)
     parser.epilog = (
@@ -36,7 +41,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Show the graph."""
     graph = graph_of(args)
-    facts = facts_of(graph, args.dt, args.dialect)
+    facts = facts_of(graph, args.dt, args.dialect or "nir", args.target)
     if args.plot:
         draw(graph, args.plot, title=args.graph)
     if args.json:
@@ -48,13 +53,16 @@ def execute(args: argparse.Namespace) -> int:
     return FINE
 
 
-def facts_of(graph: NIRGraph, dt: float | None = None, dialect: str = "nir") -> dict[str, Any]:
+def facts_of(
+    graph: NIRGraph, dt: float | None = None, dialect: str = "nir", target: str | None = None
+) -> dict[str, Any]:
     """Everything that `inspect` says, as plain data.
 
     Raises:
         NIRError: the graph cannot be run under this dt and dialect; without a dt, never.
     """
     from nirjax.ir.inline import inline
+    from nirjax.ir.lint import lint
     from nirjax.ir.timestep import suggest_dt
 
     steps: dict[str, float] = {}
@@ -80,6 +88,8 @@ def facts_of(graph: NIRGraph, dt: float | None = None, dialect: str = "nir") -> 
         "cycles": _cycles(flat, feedback),
         "hints": [{"dt": hint.dt, "nodes": hint.nodes, "why": hint.why} for hint in suggest_dt(graph)],
         "metadata": dict(graph.metadata),
+        "target": target,
+        "findings": [] if target is None else [dataclasses.asdict(one) for one in lint(graph, dt=dt, target=target)],
     }
 
 
@@ -177,6 +187,12 @@ def show(file: str, facts: dict[str, Any]) -> None:
     for hint in facts["hints"]:
         dt = "time step unknown" if hint["dt"] is None else f"hint: dt = {hint['dt']:.6g}"
         say(f"{dt} by {', '.join(map(shown, hint['nodes']))}: {hint['why']}")
+    for finding in facts["findings"]:
+        where = shown(finding["node"]) if finding["node"] else "the graph"
+        field = f", {finding['field']}" if finding["field"] else ""
+        say(f"{finding['severity']}: {where}{field}: {finding['message']}", style=_STYLES[finding["severity"]])
+    if facts["target"] and not any(finding["severity"] == "error" for finding in facts["findings"]):
+        say(f"{facts['target']}: nothing is refused", style="green")
     if facts["metadata"]:
         say(f"metadata: {', '.join(shown(str(key)) for key in facts['metadata'])}")
 

@@ -10,11 +10,14 @@ from nirjax.cli.arguments import (
     add_batch_size,
     add_graph,
     add_json,
+    add_quantization,
     add_semantics,
     count,
     model_of,
     positive,
+    quantization_of,
     share,
+    stored,
     whole,
 )
 from nirjax.cli.data_files import check_folder
@@ -46,6 +49,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "train", metavar="TRAIN", help="a .npz file with x (sample, time, *shape), y and, if needed, length"
     )
     add_semantics(parser)
+    add_quantization(parser)
     parser.add_argument("--out", required=True, metavar="OUT.nir", help="where to write the tuned graph")
     held = parser.add_mutually_exclusive_group()
     held.add_argument("--valid", metavar="FILE.npz", help="validation data, by which the best parameters are chosen")
@@ -78,6 +82,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
     )
     add_json(parser)
     parser.epilog = (
+        "With --target or --bits the run sees what is stored, and so does OUT.nir, with the scales in its metadata.\n\n"
         "example: nirjax finetune nirjax-demo/digits.nir nirjax-demo/train.npz --dt 1e-4 --valid-share 0.1 \\\n"
         f"             --epochs 2 --out retuned.nir\n{EXIT_CODES}"
     )
@@ -88,7 +93,7 @@ def execute(args: argparse.Namespace) -> int:
     check_folder(args.out)
     if args.resume and not args.checkpoints:
         raise ArgumentError("there is nothing to resume from", field="--resume", expected="--checkpoints DIR")
-    model = model_of(args, surrogate=args.surrogate)
+    model, quantization = model_of(args, surrogate=args.surrogate), quantization_of(args)
     import optax
 
     from nirjax.engine.exporting import to_nir
@@ -106,6 +111,7 @@ def execute(args: argparse.Namespace) -> int:
         optimizer=getattr(optax, args.optimizer)(args.learning_rate),
         loss=getattr(losses, args.loss),
         **({"trainable": args.trainable} if args.trainable else {}),
+        transform=() if quantization is None else quantization,
         epochs=args.epochs or (None if args.steps else 10),
         steps=args.steps,
         batch_size=args.batch_size,
@@ -115,7 +121,7 @@ def execute(args: argparse.Namespace) -> int:
         resume=args.resume,
         progress=not args.json,
     )
-    write(args.out, to_nir(result.model, provenance=True))
+    write(args.out, to_nir(stored(result.model, quantization), provenance=True))
     if args.plot:
         from nirjax import plot
         from nirjax.cli.pictures import figure, save

@@ -143,16 +143,22 @@ def sinabs(
     )
 
 
-def rockpool() -> Dialect:
+def rockpool(decay: str = "exp") -> Dialect:
     """Rockpool's LIFTorch (a CubaLIF), LIFNeuronTorch (a LIF) and ExpSynTorch (an LI).
 
     Its exporter loses the membrane's bias and the recurrent weights. A bias b is a leak towards
     v_leak = b / (1 - exp(-dt / tau_mem)).
+
+    Args:
+        decay: "exp", or "bitshift" as LIFBitshiftTorch and Xylo have it: a state loses 2^-n of itself in a step, which
+            is dt/tau where a time constant is dt 2^n (`quantize(targets.xylo)` makes it so).
     """
+    check_choice("decay", decay, ("exp", "bitshift"))
+    kind = "exp" if decay == "exp" else "euler"
     neuron = Discretisation(
         order=CURRENT_FIRST,
-        decay="exp",
-        synapse_decay="exp",
+        decay=kind,
+        synapse_decay=kind,
         gain="unit",
         synapse_gain="unit",
         comparison=">=",
@@ -162,10 +168,10 @@ def rockpool() -> Dialect:
     )
     synapse = Discretisation(order=("integrate",), decay="exp", gain="euler")
     return Dialect(
-        "rockpool()",
+        f"rockpool(decay={decay!r})",
         rules=(Rule("LI", synapse), Rule("*", neuron)),
         registers="zero",
-        source="rockpool 3.1.0, rockpool/nn/modules/torch/{lif_torch,lif_neuron_torch,exp_syn_torch}.py",
+        source="rockpool 3.1.0, rockpool/nn/modules/torch/{lif,lif_bitshift,lif_neuron,exp_syn}_torch.py",
     )
 
 
@@ -209,11 +215,20 @@ def spikingjelly() -> Dialect:
 def lava() -> Dialect:
     """Lava's floating-point LIF process, as the NIR paper's script builds it: gain dt/tau, reset to zero.
 
+    A CubaLIF has the gain r dt/tau_mem, which the script asks to be 1; an IF adds its input in every step.
+
     Shown on the paper's single neuron only. Every Dense process adds a step of delay, which is not part of this
     dialect: Lava's own trace is one step later. Its fixed-point processes cannot be matched.
     """
     rule = Discretisation(order=EULER_STEP, reset="zero", assumed=NO_R)
-    return Dialect("lava()", rules=(Rule("*", rule),), registers="zero", source="lava-nc, lava/proc/lif/models.py")
+    current = Discretisation(order=EULER_STEP, reset="zero")
+    sums = Discretisation(order=("integrate", "fire", "reset"), gain="unit", reset="zero", assumed=NO_R)
+    return Dialect(
+        "lava()",
+        rules=(Rule("CubaLIF", current), Rule("CubaLI", current), Rule("IF", sums), Rule("*", rule)),
+        registers="zero",
+        source="lava-nc, lava/proc/lif/models.py, and the NIR paper's nir_to_lava.py",
+    )
 
 
 def nengo() -> Dialect:

@@ -26,12 +26,14 @@ from nirjax.engine.records import matching, parameter_names, trace_names
 from nirjax.engine.schedule import AUTO, Schedule, choose, schedule_of
 from nirjax.errors import ArgumentError, ParameterError
 from nirjax.ir.graph import Edge, NIRGraph
+from nirjax.ir.grids import Grid
 from nirjax.ir.reference import as_graph
 from nirjax.primitives.base import Primitive
 from nirjax.primitives.registry import registry_with
 from nirjax.surrogate import Surrogate
 
 Params = dict[str, dict[str, Array]]
+Grids = dict[str, dict[str, Grid]]
 Signal = Array | dict[str, Array]
 States = execute.States
 Carry = TypeVar("Carry")
@@ -53,6 +55,7 @@ class Run:
 
 
 jax.tree_util.register_dataclass(Run, data_fields=["output", "state", "traces"], meta_fields=[])
+jax.tree_util.register_dataclass(Grid, data_fields=["scale"], meta_fields=["form", "lowest", "highest", "step"])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,10 +68,13 @@ class Model:
     Attributes:
         params: `params[node path][field]`, each of the model's dtype.
         program: everything else, static.
+        grids: `grids[node path][field]` of the parameters that a quantisation has put on a grid. No run looks at them;
+            `to_nir` writes them into the metadata. A model with other parameters, or other choices, has none.
     """
 
     params: Params
     program: Program
+    grids: Grids = dataclasses.field(default_factory=dict)
 
     def __call__(self, x: ArrayLike | Mapping[str, ArrayLike], state: States | None = None) -> tuple[Signal, States]:
         """Run all time steps: (outputs, the state after the last).
@@ -186,7 +192,7 @@ class Model:
         return choose(time, math.prod(batch), self.program.plan.work, self.program.schedule)
 
 
-jax.tree_util.register_dataclass(Model, data_fields=["params"], meta_fields=["program"])
+jax.tree_util.register_dataclass(Model, data_fields=["params", "grids"], meta_fields=["program"])
 
 
 @functools.partial(jax.jit, static_argnames=("record",))
@@ -320,7 +326,7 @@ def _relowered(model: Model, changes: dict[str, Any]) -> Model:
         )
     if set(changes) == {"schedule"}:
         schedule = schedule_of(changes["schedule"])
-        return Model(model.params, dataclasses.replace(program, schedule=schedule))
+        return dataclasses.replace(model, program=dataclasses.replace(program, schedule=schedule))
     with warnings.catch_warnings():
         if "dt" not in changes and "dialect" not in changes and "overrides" not in changes:
             warnings.simplefilter("ignore")

@@ -28,6 +28,7 @@ from nirjax.finetuning.progress import Bar
 from nirjax.finetuning.scoring import Transform, measure_of, scorer
 from nirjax.finetuning.state import TrainingState
 from nirjax.finetuning.training import Training, restored
+from nirjax.finetuning.transforms import begun
 from nirjax.finetuning.update import update_function
 
 BATCH_SIZE = 32
@@ -90,8 +91,9 @@ def finetune(
         loss: `(run, batch) -> (*batch,)`, or a loss on the output, `(output, target, *, where) -> (*batch,)`, such as
             those of `nirjax.losses`: what has a keyword `where` is taken for the latter.
         trainable: patterns of parameter names, see `nirjax.partition`.
-        transform: functions `(model, key) -> model`, applied in order inside the loss: quantisation, noise. The model
-            that comes back is what they are applied to.
+        transform: functions `(model, key) -> model`, applied in order inside the loss: `nirjax.quantize(target)`,
+            `mismatch`, `prune`, `tie`, or one's own. The model that comes back is what they are applied to:
+            `quantize(target)(result.model)` is what the chip holds.
         record: traces that loss and metrics see in `run.traces`.
         metrics: names to functions of the same kinds as `loss`. None is accuracy, where the targets are labels.
         monitor: "loss" (None), or a metric, of which more is better, or "-" and a metric, of which less is.
@@ -109,6 +111,7 @@ def finetune(
         ArgumentError: an argument that makes no sense.
         DataError: data that is malformed or does not fit the model.
         PatternError: a pattern that matches nothing.
+        UnsupportedByTarget: the target of a `quantize` cannot hold the graph.
         TrainingError: nothing to train; a loss or gradient that is not finite (with `checkpoints`, the last good state
             is saved).
         CheckpointError: checkpoints of another run, or damaged ones only.
@@ -120,7 +123,7 @@ def finetune(
     records = [record] if isinstance(record, str) else list(record)
     objective, measure = as_objective(loss, "loss"), measure_of(metrics)
     fit = Fit.of(model, labels=reads_labels(objective) or metrics is None)
-    transforms = (transform,) if callable(transform) else tuple(transform)
+    model, transforms = begun(model, (transform,) if callable(transform) else tuple(transform))
     params, rest = _chosen(model, trainable)
     source, held_out = open_source(train), None if valid is None else open_source(valid)
     source.check(fit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,23 @@ def reachable(starts: Sequence[str], edges: Sequence[tuple[str, str]]) -> set[st
                 done.add(name)
                 todo.append(name)
     return done
+
+
+def on_cycles(nodes: Iterable[str], edges: Sequence[tuple[str, str]]) -> list[str]:
+    """Nodes that reach themselves; what no cycle leads to is set aside first."""
+    entering = dict.fromkeys(nodes, 0)
+    after: dict[str, list[str]] = {name: [] for name in entering}
+    for a, b in edges:
+        entering[b] += 1
+        after[a].append(b)
+    todo = [name for name, count in entering.items() if count == 0]
+    while todo:
+        for name in after[todo.pop()]:
+            entering[name] -= 1
+            if entering[name] == 0:
+                todo.append(name)
+    left = [(a, b) for a, b in edges if entering[a] and entering[b]]
+    return [name for name, count in entering.items() if count and name in reachable(after[name], left)]
 
 
 def time_constants(node: NIRNode) -> dict[str, np.ndarray]:

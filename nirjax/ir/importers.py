@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from nirjax.errors import ArgumentError, quoted
-from nirjax.ir.findings import Finding, close, reachable
+from nirjax.errors import quoted
+from nirjax.ir.findings import Finding, close, on_cycles, reachable
+from nirjax.ir.fitting import Check, Layout
 from nirjax.ir.inline import FlatGraph
 
 Test = Callable[[Any, float], bool]
@@ -44,7 +45,7 @@ class Target:
 
     Attributes:
         name: as `lint(target=...)` takes it.
-        limits: what it does to fields.
+        limits: what it does to fields, and checks of the graph as a whole.
         takes: node types that run; any other is refused, or dropped without a word. None: any.
         step: the time step that it has if none is given; always, if `fixed`.
         walk: how it goes over a graph: "depth first" (NIRTorch's executor: the last node's output comes back), "queue"
@@ -55,7 +56,7 @@ class Target:
     """
 
     name: str
-    limits: tuple[Limit, ...]
+    limits: tuple[Limit | Check, ...]
     takes: frozenset[str] | None = None
     step: float = 1.0
     fixed: bool = False
@@ -249,40 +250,28 @@ TARGETS = {
 }
 
 
-def target_of(target: Any) -> Target:
-    """A target from its name, or from an object with a `name` and `limits`.
-
-    Raises:
-        ArgumentError: an unknown name (the message lists the known ones), or something else.
-    """
-    if isinstance(target, str) and target in TARGETS:
-        return TARGETS[target]
-    if isinstance(getattr(target, "name", None), str) and hasattr(target, "limits"):
-        return Target(target.name, tuple(target.limits))
-    raise ArgumentError(
-        "no such target",
-        field="target",
-        found=quoted(target),
-        expected=f"one of {', '.join(sorted(TARGETS))}, or an object with a name and limits",
-    )
-
-
 def findings_for(flat: FlatGraph, target: Target, dt: float | None) -> Iterator[Finding]:
     """What the target refuses or drops: "refused" is an error, "ignored" a warning."""
     step = target.step if dt is None or target.fixed else dt
     if dt is not None and not close(dt / step, 1):
         yield Finding("ignored", "", "dt", f"{target.name}'s time step is {step:g}, not {dt:g}")
+    fields = [limit for limit in target.limits if isinstance(limit, Limit)]
     for name, node in flat.nodes.items():
         kind = type(node).__name__
         if target.takes is not None and kind not in target.takes:
             yield Finding("refused", name, None, f"{target.name} cannot import a {kind}, or drops it", "error")
             continue
-        for limit in target.limits:
+        for limit in fields:
             if limit.node_type == kind and not limit.taken(node, step):
                 words = ("refused", "error") if limit.refuses else ("ignored", "warning")
                 yield Finding(words[0], name, limit.field, f"{target.name}: {limit.what}", words[1])
     if target.walk or target.cycles:
         yield from _walked(flat, target)
+    checks = [limit for limit in target.limits if not isinstance(limit, Limit)]
+    if checks:
+        layout = Layout.of(flat, step)
+        for check in checks:
+            yield from check.findings(layout, target.name)
 
 
 # ------------------------------------------------------------------------------------------------- walking over a graph
@@ -293,7 +282,7 @@ def _walked(flat: FlatGraph, target: Target) -> Iterator[Finding]:
     after: dict[str, list[str]] = {name: [] for name in flat.nodes}
     for a, b in flat.edges:
         after[a].append(b)
-    looped = _on_cycles(flat, after)
+    looped = on_cycles(flat.nodes, flat.edges)
     for name in looped:
         nested = target.subgraphs and len(flat.paths[name]) > 1
         if target.cycles and flat.nodes[name].spiking and not nested:
@@ -317,21 +306,6 @@ def _walked(flat: FlatGraph, target: Target) -> Iterator[Finding]:
             if type(flat.nodes[name]).__name__ == "IF" and len(flat.paths[name]) == 1:
                 text = f"{target.name} never returns from a recurrent IF that is no subgraph"
                 yield Finding("refused", name, "edges", text, "error")
-
-
-def _on_cycles(flat: FlatGraph, after: Mapping[str, list[str]]) -> list[str]:
-    """Nodes that reach themselves; what no cycle leads to is set aside first."""
-    entering = dict.fromkeys(flat.nodes, 0)
-    for _, b in flat.edges:
-        entering[b] += 1
-    todo = [name for name, count in entering.items() if count == 0]
-    while todo:
-        for name in after[todo.pop()]:
-            entering[name] -= 1
-            if entering[name] == 0:
-                todo.append(name)
-    edges = [(a, b) for a, b in flat.edges if entering[a] and entering[b]]
-    return [name for name, count in entering.items() if count and name in reachable(after[name], edges)]
 
 
 def _depth_first(

@@ -1,5 +1,5 @@
 """What will surprise about a graph that is valid: time steps, units, wiring, neurons that cannot fire, what its
-exporter lost, and what the importer of a named framework would drop or refuse.
+exporter lost, what the importer of a named framework would drop or refuse, and what a chip cannot hold.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import numpy as np
 from nirjax.errors import ArgumentError, quoted
 from nirjax.ir import nodes as ir
 from nirjax.ir import timestep
+from nirjax.ir.chips import CHIPS
 from nirjax.ir.findings import Finding, close, reachable, time_constants
 from nirjax.ir.graph import NIRGraph
-from nirjax.ir.importers import Limit, findings_for, target_of
+from nirjax.ir.importers import TARGETS, Limit, Target, findings_for
 from nirjax.ir.inline import FlatGraph, inline
 from nirjax.ir.ranges import highest_membranes
 from nirjax.ir.reference import as_graph
@@ -34,8 +35,9 @@ def lint(graph: Any, *, dt: float | None = None, target: Any = None) -> list[Fin
     Args:
         graph: a `nirjax.NIRGraph`, a path, or a `nir.NIRGraph`.
         dt: the time step that it is meant to run with, in the file's unit; some checks need it.
-        target: who is to import the graph: the name of a framework, or an object with a `name` and `limits`, a sequence
-            of `Limit`.
+        target: who is to take the graph: the name of a framework, or of a chip, or an object with a `name` and
+            `limits`, such as those of `nirjax.targets`; a limit is a `Limit`, or one of the checks in
+            `nirjax.ir.fitting`.
 
     Raises:
         ArgumentError: an unknown target (the message lists the known ones), or a dt that is not positive.
@@ -59,6 +61,26 @@ def lint(graph: Any, *, dt: float | None = None, target: Any = None) -> list[Fin
     ]
     place = {name: at for at, name in enumerate(("", *flat.nodes))}
     return sorted(found, key=lambda one: (_ORDER.index(one.severity), place.get(one.node, 0)))
+
+
+def target_of(target: Any) -> Target:
+    """A target from its name, or from an object with a `name` and `limits`.
+
+    Raises:
+        ArgumentError: an unknown name (the message lists the known ones), or something else.
+    """
+    if isinstance(target, str) and target in TARGETS:
+        return TARGETS[target]
+    if isinstance(target, str) and target in CHIPS:
+        return Target(target, CHIPS[target])
+    if isinstance(getattr(target, "name", None), str) and hasattr(target, "limits"):
+        return Target(target.name, tuple(target.limits))
+    raise ArgumentError(
+        "no such target",
+        field="target",
+        found=quoted(target),
+        expected=f"one of {', '.join([*sorted(TARGETS), *sorted(CHIPS)])}, or an object with a name and limits",
+    )
 
 
 # ------------------------------------------------------------------------------------------------ names, edges, reach
