@@ -12,5 +12,6 @@ CLIP = 1.0
 LEARNING_RATE = 5e-3
 """Adam's, at the start; it falls to zero along half a cosine."""
 EPOCHS = 60
-"""At home, and from scratch under another dialect."""
-FINETUNING_EPOCHS = 40
+"""At home, and under another dialect, from there or from scratch."""
+ROUNDED_EPOCHS = 20
+"""With rounded weights, from there."""

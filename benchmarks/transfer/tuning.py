@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def files(destination: Destination, folder: Path, data: Data, bits: Sequence[int
     found: dict[str, Path] = {}
 
     def made(stage: str, make: Callable[[], nirjax.Model]) -> nirjax.Model:
-        found[stage] = path = folder / f"{destination.name} {stage}.nir".replace(" ", "-")
+        found[stage] = path = folder / (re.sub("[^A-Za-z0-9]+", "-", f"{destination.name} {stage}") + ".nir")
         if not path.exists():
             nirjax.write(path, nirjax.to_nir(make(), provenance=stage != "before"))
         return model_of(nirjax.read(path), destination)
@@ -40,7 +41,7 @@ def files(destination: Destination, folder: Path, data: Data, bits: Sequence[int
     best = made("before", lambda: model_of(destination.form(nirjax.read(folder / "home.nir")), destination))
     if destination is not HOME:
         before = best
-        best = made("tuned", lambda: tuned(before, data, recipe.FINETUNING_EPOCHS, seed))
+        best = made("tuned", lambda: tuned(before, data, recipe.EPOCHS, seed))
         made("scratch", lambda: tuned(untrained(), data, recipe.EPOCHS, seed))
     for width in bits:
         made(f"{width} rounded", lambda width=width: rounded(best, width))
@@ -55,7 +56,7 @@ def rounded(model: nirjax.Model, width: int) -> nirjax.Model:
 
 def tuned_and_rounded(model: nirjax.Model, data: Data, width: int, seed: int) -> nirjax.Model:
     """Fine-tuned as it is when rounded."""
-    return rounded(tuned(model, data, recipe.FINETUNING_EPOCHS, seed, nirjax.quantize(bits=width)), width)
+    return rounded(tuned(model, data, recipe.ROUNDED_EPOCHS, seed, nirjax.quantize(bits=width)), width)
 
 
 def model_of(graph: nirjax.NIRGraph, destination: Destination) -> nirjax.Model:
