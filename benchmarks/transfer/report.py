@@ -16,7 +16,7 @@ LEAST_LOSS = 0.05
 def as_markdown(results: dict[str, Any]) -> str:
     rows: Rows = results["rows"]
     names = {row["task"] for row in rows}
-    parts = [HEAD.format(command=results["command"], part=results["part"])]
+    parts = [HEAD.format(part=results["part"])]
     for task in TASKS:
         if task.name in names:
             mine = [row for row in rows if row["task"] == task.name]
@@ -28,7 +28,7 @@ def as_markdown(results: dict[str, Any]) -> str:
 HEAD = """\
 # From snnTorch to other frameworks
 
-    {command}
+    python -m benchmarks.transfer.run
 
 Networks trained in snnTorch and exported by snnTorch, run and fine-tuned by nirjax under the dialect of each framework
 that imports them, written by nirjax, and imported and run by that framework. Percent of the {part} samples that are

@@ -66,7 +66,6 @@ def main(words: list[str] | None = None) -> None:
         bits = [int(width) for width in arguments.bits.split(",") if width]
         rows = [row for task in chosen for seed in seeds for row in measured(task, seed, arguments, bits)]
         results = {
-            "command": " ".join(["python -m benchmarks.transfer.run", *(words or sys.argv[1:])]),
             "part": arguments.part,
             "versions": versions(arguments.envs),
             "recipe": {name: value for name, value in vars(recipe).items() if name.isupper()},
