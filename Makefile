@@ -11,7 +11,7 @@ WORKERS ?= 2
 FUZZ_SEED ?= 0
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test test-long check docs format fuzz bench clean
+.PHONY: demo test test-long check docs format fuzz bench transfer clean
 
 demo: $(READY)
 	$(BIN)/nirjax demo
@@ -42,6 +42,10 @@ fuzz: $(READY)
 # makes environments of its own for the peers; see benchmarks/run.py --help
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
+
+# networks from snnTorch, carried to other frameworks and back; see python -m benchmarks.transfer.run --help
+transfer: $(READY)
+	$(BIN)/python -m benchmarks.transfer.run
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -27,6 +27,10 @@ class Environment:
                 return str(path)
         return None
 
+    def found_or_made(self, roots: list[Path]) -> str:
+        """Its interpreter under one of the folders or under benchmarks/.envs; installed there if it is nowhere."""
+        return self.python([*roots, HERE]) or self.make()
+
     def make(self) -> str:
         """Install it under benchmarks/.envs; its interpreter."""
         folder = HERE / self.name
@@ -42,6 +46,9 @@ PEERS = Environment(
     ("norse==1.1.0", "snntorch==1.0.0", "sinabs==2.0.3", "spikingjelly==2.0.0", "nirtorch==2.6", "nir==1.0.8"),
 )
 SPYX = Environment("spyx", ("spyx==1.0.0", "nir==1.0.8"))
+ROCKPOOL = Environment("rockpool", ("rockpool==3.1.0", "nirtorch==2.6", "nir==1.0.8", "torch"))
+AEON = Environment("aeon", ("--no-deps", "aeon==1.6.0"))
+"""For the data that it ships; nothing of it is run."""
 
 OWN = ("nirjax", "limit", "handwritten")
 """What runs in this interpreter's environment."""
@@ -74,5 +81,4 @@ def contender(word: str, roots: list[Path]) -> Contender:
     if name not in IN_ENVIRONMENT:
         raise ValueError(f"no such contender: {name!r}; known: {', '.join(NAMES)}")
     environment = IN_ENVIRONMENT[name]
-    python = environment.python([*roots, HERE]) or environment.make()
-    return Contender(word, f"peers.{name}", python, words)
+    return Contender(word, f"peers.{name}", environment.found_or_made(roots), words)

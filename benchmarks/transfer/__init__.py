@@ -1,0 +1,1 @@
+"""Networks from snnTorch, carried to other frameworks and back. `python -m benchmarks.transfer.run` makes the table."""
