@@ -1,0 +1,1 @@
+"""How evaluation scales: with the batch, with devices, and, on paper, to a million recordings."""
