@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-PAGES = ("dialects.md", "fine-tuning.md", "index.md", "own-node-type.md")
+PAGES = ("dialects.md", "fine-tuning.md", "index.md", "own-node-type.md", "scale.md")
 DOCS = Path(__file__).parent.parent / "docs"
 
 
