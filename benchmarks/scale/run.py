@@ -20,11 +20,13 @@ from typing import Any
 from benchmarks import workloads
 from benchmarks.scale.cost_model import ACCELERATORS, cost
 
-WORKLOADS = {"conv-16": ("N-MNIST CNN", 100, (1, 4, 16, 64)), "braille": ("Braille", 256, (1, 16, 64, 256))}
-"""Name to title, time steps and batch sizes."""
+WORKLOADS = {
+    "braille": ("Braille", 256, (1, 16, 64, 256), 64),
+    "conv-16": ("N-MNIST CNN", 100, (1, 4, 16), 16),
+}
+"""Name to title, time steps, batch sizes, and the batch that is shared among devices."""
 
 DEVICES = (1, 2, 4, 8)
-SHARED_BATCH = 64
 SHARES = (0.01, 0.1)
 """Of an accelerator's peak, for the cost model: a small network and a middling one."""
 
@@ -36,13 +38,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write all numbers here")
     args = parser.parse_args()
     found: dict[str, list[dict[str, Any]]] = {"batch": [], "devices": [], "pieces": []}
-    for name, (title, steps, batches) in WORKLOADS.items():
+    for name, (title, steps, batches, shared) in WORKLOADS.items():
         file = args.paper / {"conv-16": workloads.CNN, "braille": workloads.BRAILLE}[name]
         if not file.is_file():
             print(f"{title}: skipped, {file} is not here")
             continue
         found["batch"] += [worker("throughput", args, name, steps, batch) for batch in batches]
-        found["devices"] += [worker("throughput", args, name, steps, SHARED_BATCH, devices=n) for n in DEVICES]
+        found["devices"] += [worker("throughput", args, name, steps, shared, devices=n) for n in DEVICES]
         found["pieces"].append(worker("pieces", args, name, steps))
     for line in tables(found):
         print(line)
@@ -62,6 +64,7 @@ def worker(module: str, args: argparse.Namespace, *what: Any, devices: int | Non
     done = subprocess.run(
         [str(word) for word in command], cwd=workloads.ROOT, env=environment, stdout=subprocess.PIPE, check=True
     )
+    print(done.stdout.decode().strip(), file=sys.stderr, flush=True)
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
 

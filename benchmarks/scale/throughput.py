@@ -33,7 +33,7 @@ from nirjax.data.sources import open_source
 from nirjax.evaluation.measuring import Wanted, compiled
 from nirjax.evaluation.streaming import stream
 
-BATCHES = 4
+BATCHES = 3
 """Batches of one timing of `evaluate`."""
 
 

@@ -12,6 +12,7 @@ not yet written, and the next one scores the samples that are in no shard.
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import secrets
@@ -39,6 +40,9 @@ from nirjax.ir.atomic import replace_file
 FORMAT = 1
 SHARD_SECONDS, SHARD_SAMPLES, SHARD_BYTES = 10.0, 65536, 64 * 2**20
 """A shard is written as soon as one of these is reached."""
+
+_LEFTOVERS = (".samples_*.tmp", ".manifest.json.*.tmp", ".summary.json.*.tmp", ".seen_*")
+"""What a kill may leave behind."""
 
 _WORDS = {"data": "data set", "metrics": "set of metrics", "traces": "set of recorded traces", "format": "format of it"}
 
@@ -101,7 +105,7 @@ class Folder:
     def _open(self, manifest: Mapping[str, Any], resume: bool) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            for leftover in self.path.glob(".*.tmp"):
+            for leftover in itertools.chain(*map(self.path.glob, _LEFTOVERS)):
                 leftover.unlink()
         except OSError as error:
             raise CheckpointError("the folder cannot be used", file=self.path, found=error.strerror) from error

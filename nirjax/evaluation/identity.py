@@ -43,7 +43,8 @@ def _digest(value: Any) -> str:
 
 
 def _pieces(value: Any) -> Iterator[Any]:
-    """The value as byte strings that are the same in every process; a function is its name and its code."""
+    """The value as byte strings that are the same in every process; a function is its name, its code and plain values
+    that it holds."""
     if isinstance(value, np.ndarray | jax.Array | np.generic):
         array = np.ascontiguousarray(value)
         yield f"array {array.dtype} {np.shape(value)}".encode()
@@ -73,9 +74,18 @@ def _pieces(value: Any) -> Iterator[Any]:
         if code is None or named.__module__.startswith("nirjax."):
             yield _name(named)
         else:
-            yield from _pieces([named.__qualname__, code])
+            cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or () if _is_plain(cell)]
+            yield from _pieces([named.__qualname__, code, getattr(value, "__defaults__", None), cells])
     else:
         yield f"{type(value).__name__} {value!r}".encode()
+
+
+def _is_plain(cell: types.CellType) -> bool:
+    """Does a closure hold a number, a text or an array there?"""
+    try:
+        return isinstance(cell.cell_contents, int | float | str | None | np.ndarray | jax.Array)
+    except ValueError:
+        return False
 
 
 def _name(value: Any) -> bytes:

@@ -93,7 +93,8 @@ def evaluate(
         batch_size: samples in a batch, over all devices; "auto" is as many as fit into 256 MiB of outputs and traces
             on each device, 256 at most.
         record: traces that the metrics see in `run.traces`, and that are written to `output`.
-        mesh: the devices: a `jax.sharding.Mesh`, over all axes of which the batch is divided, or how many; None is all.
+        mesh: the devices: a `jax.sharding.Mesh`, over all axes of which the batch is divided, the sizes of such axes by
+            name, or how many devices; None is all there are.
         output: a folder for results, written as they come: per sample every metric and what `record` names; see
             `nirjax.evaluation.folder`.
         resume: score only what is not in that folder yet. Without it, the folder must hold no evaluation.
@@ -121,14 +122,15 @@ def evaluate(
     share = processes.all_or_none(opened)
     check_alike(share.data, share.own)
     folder = None if output is None else _folder(output, model, wanted, share, resume)
-    known = {} if folder is None or not (share.own or processes.is_first()) else folder.read()
-    done = known.get(NUMBER, np.empty(0, np.int64))
+    reads = folder is not None and (share.own or processes.is_first())
+    known = processes.all_or_none(lambda: folder.read() if folder is not None and reads else {})
+    done = np.sort(known.get(NUMBER, np.empty(0, np.int64)))
     done = done if share.own else processes.from_first(done)
     job = _Job(model, wanted, share, done, fit, placement, folder)
     scored, moved = processes.all_or_none(lambda: job.run(progress))
     table = of_all_processes(joined([known, scored]), share.own)
     result = _evaluation(table, wanted, processes.gathered({"moved": moved[None]})["moved"].sum(0))
-    if folder is not None and (share.own or processes.is_first()):
+    if folder is not None and reads:
         folder.finish(result.metrics, len(known.get(NUMBER, ())) + len(scored.get(NUMBER, ())))
     return result
 

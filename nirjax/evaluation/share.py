@@ -62,4 +62,4 @@ class Share:
         numbers = np.asarray(self.numbers, np.int64)
         numbers = numbers[~np.isin(numbers, done)]
         size = max(1, min(self.size, -(-len(numbers) // multiple) * multiple))
-        return parts.chosen(self.source, numbers, size), iter(numbers.tolist())
+        return parts.chosen(self.source, numbers, size), iter(numbers)

@@ -74,7 +74,7 @@ def stream(
         model: on its devices.
         batches: of recordings.
         numbers: of the recordings, in their order.
-        done: numbers of those that have been scored before; a batch of such alone is not run.
+        done: numbers of those that have been scored before, sorted; a batch of such alone is not run.
         fit: what the model takes.
         placement: the devices.
     """
@@ -82,7 +82,7 @@ def stream(
     for batch in in_buckets(batches):
         columns = np.flatnonzero(np.ones(batch.size, bool) if batch.valid is None else batch.valid)
         given = np.fromiter(numbers, np.int64, len(columns))
-        new = ~np.isin(given, done)
+        new = np.searchsorted(done, given, "right") == np.searchsorted(done, given)
         if not new.any():
             continue
         check_fit(fit, batch)

@@ -50,7 +50,7 @@ def of_all_processes(table: Table, own: bool) -> Table:
     Raises:
         CheckpointError: a sample is missing, or there twice.
     """
-    table = processes.gathered(_checked(table) if own else table)
+    table = processes.gathered(processes.all_or_none(lambda: _checked(table) if own else table))
     return table if own else _checked(table)
 
 

@@ -128,15 +128,15 @@ def finetune(
         metrics: names to functions of the same kinds as `loss`. None is accuracy, where the targets are labels.
         monitor: "loss" (None), or a metric, of which more is better, or "-" and a metric, of which less is.
         epochs, steps: how long; whichever comes first.
-        batch_size: samples in a batch; None is 32.
+        batch_size: samples in a batch, over all devices; None is 32.
         patience: stop after this many evaluations without a better value.
         seed: fixes the order of the data and the keys of the transforms.
         skip_nonfinite: how many steps in a row may have a loss or gradient that is not finite: they move nothing, and
             `history["skipped"]` counts them. The next one is an error; so is the first, by default.
         checkpoints: a folder for training states; SIGTERM and SIGINT then save before they act.
         resume: continue from the newest state in that folder; the result is that of a run that was never stopped.
-        mesh: the devices over which each batch is divided: a `jax.sharding.Mesh`, over all axes of which it goes, or
-            how many; None is all there are. The result is that of one device, to rounding.
+        mesh: the devices over which each batch is divided, as `nirjax.evaluate` takes them. The result is that of one
+            device, to rounding.
         callbacks: called with a `Moment` after each step and each evaluation; True stops the training.
         progress: show a progress bar on stderr; where that is no terminal, a line after each evaluation.
 

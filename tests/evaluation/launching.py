@@ -22,16 +22,20 @@ class Ended:
     errors: str
 
 
-def launch(commands: list[list[str]], devices: int = 1) -> list[Ended]:
-    """Runs Python with each list of arguments, all at the same time, each with so many virtual devices."""
-    environment = os.environ | {
+def environment(devices: int = 1) -> dict[str, str]:
+    """What a process is to know: this nirjax, the tests, so many virtual devices, and not to take long to compile."""
+    return os.environ | {
         "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}",
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
         "JAX_PLATFORMS": "cpu",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
+
+
+def launch(commands: list[list[str]], devices: int = 1) -> list[Ended]:
+    """Runs Python with each list of arguments, all at the same time, each with so many virtual devices."""
     started = [
-        subprocess.Popen([sys.executable, *command], env=environment, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen([sys.executable, *command], env=environment(devices), stderr=subprocess.PIPE, text=True)
         for command in commands
     ]
     try:

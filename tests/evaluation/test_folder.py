@@ -224,6 +224,18 @@ def test_fifty_kills_lose_nothing_and_score_nothing_twice(tmp_path: Path, unharm
 # ------------------------------------------------------------------------------------------------- whose results
 
 
+def above(least: float) -> Any:
+    """A metric that holds a number."""
+    return {"above": lambda run, batch: (run.traces["lif2.v"] > least).sum((0, 2))}
+
+
+def test_metrics_are_known_by_what_they_hold(tmp_path: Path) -> None:
+    run(tmp_path, metrics=above(0.5))
+    assert run(tmp_path, metrics=above(0.5)).samples_moved == 0
+    with pytest.raises(CheckpointError, match="another set of metrics"):
+        run(tmp_path, metrics=above(0.25))
+
+
 def other_model() -> Any:
     fc1 = MODEL.params["fc1"]
     return MODEL.replace(params={**MODEL.params, "fc1": {**fc1, "bias": fc1["bias"] + 0.25}})
