@@ -20,10 +20,12 @@ from typing import Any
 import jax
 import numpy as np
 
-LIBRARIES = frozenset({"nirjax", "jax", "jaxlib", "optax", "flax", "chex", "numpy", *sys.stdlib_module_names})
+LIBRARIES = frozenset(
+    {"builtins", "nirjax", "jax", "jaxlib", "optax", "flax", "chex", "numpy", *sys.stdlib_module_names}
+)
 """Packages whose modules stay as they are while a program runs: their globals are not looked at."""
 
-_PLAIN = (int, bool, str, bytes, types.NoneType, types.EllipsisType, slice, range, np.generic, np.dtype, types.CodeType)
+_PLAIN = (int, bool, str, bytes, types.NoneType, types.EllipsisType, range, np.dtype, types.CodeType)
 _BUILTIN = (types.BuiltinFunctionType, types.WrapperDescriptorType, types.MethodDescriptorType, np.ufunc)
 _JIT = type(jax.jit(len))
 
@@ -46,11 +48,13 @@ def _content(value: Any, above: tuple[int, ...]) -> Hashable:
         return "above", above.index(id(value))
     above = (*above, id(value))
     if isinstance(value, _PLAIN):
-        return type(value), repr(value) if isinstance(value, slice) else value
-    if isinstance(value, float | complex):
+        return type(value), value
+    if isinstance(value, float | complex | slice):
         return type(value), repr(value)
+    if isinstance(value, np.generic):
+        return type(value), value.tobytes()
     if isinstance(value, tuple | list):
-        return type(value), tuple(_content(item, above) for item in value)
+        return _of_a_library(type(value)), tuple(_content(item, above) for item in value)
     if isinstance(value, Mapping) and type(value).__module__ in (
         "builtins",
         "types",
@@ -87,7 +91,7 @@ def _callable(value: Any, above: tuple[int, ...]) -> Hashable:
 
 def _function(function: types.FunctionType, above: tuple[int, ...]) -> Iterator[Hashable]:
     yield function.__code__
-    yield _content((function.__defaults__, function.__kwdefaults__), above)
+    yield _content((function.__defaults__, function.__kwdefaults__, vars(function)), above)
     yield tuple(_cell(cell, above) for cell in function.__closure__ or ())
     if not _stays(function.__globals__.get("__name__")):
         yield tuple(_globals(function.__code__, function.__globals__, above))

@@ -1,8 +1,8 @@
 """A short run of `finetune` in a process of its own, to be killed: python short_run.py CHECKPOINTS RESULT.npz
 
-It continues from CHECKPOINTS if anything is there, saves after every step, says `training` once it begins, and writes
-its last state, whole, and its history to RESULT.npz. Everything that a state holds is in use: noise with a key in the
-optimizer and in a transform, ragged data in a shuffled order, validation data, the best so far, steps that are skipped.
+It continues from CHECKPOINTS if anything is there, saves after every step, says `training` after the first one, and
+writes its last state, whole, and its history to RESULT.npz. Everything that a state holds is in use: noise with a key
+in the optimizer and in a transform, ragged data in a shuffled order, validation data, the best so far, skipped steps.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from finetuning.tasks import data, model
 
 import nirjax
 from nirjax.finetuning import losses, training
+from nirjax.finetuning.callbacks import Moment
 from nirjax.finetuning.checkpoints import Checkpoints
 
 EPOCHS = 5
@@ -39,11 +40,18 @@ def main(checkpoints: str, result: str) -> None:
     training.SAVE_EVERY = 0.0
     x, y = data(10)
     recordings = [(x[place][: 4 + place % 4], y[place]) for place in range(len(x))]
-    print("training", flush=True)
+    said: list[str] = []
+
+    def say(moment: Moment) -> None:
+        """Once: all that is to be compiled has been, and from now on every step is saved."""
+        if not said:
+            said.append("training")
+            print(*said, flush=True)
+
     tuned = nirjax.finetune(
         model(), recordings, data(5, 1), loss=sometimes_infinite, transform=noisy, epochs=EPOCHS, batch_size=2,
         optimizer=optax.chain(optax.add_noise(0.01, 0.5, jax.random.key(1)), optax.adam(0.02)), seed=3,
-        skip_nonfinite=9, checkpoints=checkpoints, resume=True, progress=False,
+        skip_nonfinite=9, callbacks=[say], checkpoints=checkpoints, resume=True, progress=False,
     )  # fmt: skip
     folder = Path(checkpoints)
     notes = json.loads(max(folder.glob("step_*.json")).read_text())

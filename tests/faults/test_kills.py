@@ -45,7 +45,7 @@ class Tally:
 
 
 def start(folder: Path, result: Path, said: Path, cache: Path) -> subprocess.Popen[bytes]:
-    """The run in a process, once it has begun to train, or has ended before it could."""
+    """The run in a process, once it trains, or has nothing left to do."""
     environment = os.environ | {
         "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
         "JAX_PLATFORMS": "cpu",

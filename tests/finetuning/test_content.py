@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,12 +38,24 @@ def enclosing(value: Any) -> Callable[..., Any]:
     return lambda x: x * value
 
 
+def with_attribute(value: Any) -> Callable[..., Any]:
+    function = enclosing(1.0)
+    function.scale = value  # type: ignore[attr-defined]
+    return function
+
+
 @dataclasses.dataclass(frozen=True)
 class Noise:
     size: Any
 
     def __call__(self, whole: Any, key: Any) -> Any:
         return scaled(whole) + self.size
+
+
+class Pair(NamedTuple):
+    """A type whose methods might see anything."""
+
+    first: float
 
 
 class Counter:
@@ -79,6 +91,7 @@ PAIRS: dict[str, Callable[[Any], Any]] = {
     "a partial": lambda value: functools.partial(scaled, value),
     "a loss": lambda value: functools.partial(losses.spike_count_mse, correct_rate=value),
     "a dataclass": Noise,
+    "an attribute": with_attribute,
     "a jitted function": lambda value: jax.jit(enclosing(value)),
     "a default": lambda value: lambda x, y=value: x * y,
     "a list": lambda value: [1, (value,), {"a": value}],
@@ -90,6 +103,7 @@ VALUES = {
     "zeros": (0.0, 0.0, -0.0),
     "arrays": (np.ones(3), np.ones(3), np.ones(3, np.float32)),
     "shapes": (jnp.ones(4), jnp.ones(4), jnp.ones((2, 2))),
+    "numpy's zeros": (np.float32(0.0), np.float32(0.0), np.float32(-0.0)),
     "keys": (jax.random.key(0), jax.random.key(0), jax.random.key(1)),
 }
 
@@ -129,6 +143,7 @@ def imports_its_own(x: Any) -> Any:
 
 UNKNOWN: dict[str, Any] = {
     "an object with a state": Counter(),
+    "a tuple of a type of one's own": Pair(1.0),
     "a function that sees one": enclosing(Counter()),
     "a method of one": Counter().__call__,
     "an object": object(),
