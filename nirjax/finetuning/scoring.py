@@ -86,6 +86,7 @@ def scorer(measure: Measure, record: Sequence[str] = (), transform: Sequence[Tra
 
     @jax.jit
     def score(model: Model, batch: Batch, key: Array) -> dict[str, Array]:
+        batch = batch.binned()
         run = transformed(model, transform, key).run(batch.x, record=record)
         return {name: per_sample(name, values, batch) for name, values in measure(run, batch).items()}
 

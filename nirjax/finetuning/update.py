@@ -58,6 +58,7 @@ def update_function(
     extended = optax.with_extra_args_support(optimizer)
 
     def objective(params: Params, rest: Rest, batch: Batch, key: Array) -> tuple[Array, dict[str, Array]]:
+        batch = batch.binned()
         run = transformed(combine(params, rest), transform, key).run(batch.x, record=record)
         losses = per_sample("loss", loss(run, batch), batch)
         measured = {name: per_sample(name, values, batch) for name, values in measure(run, batch).items()}
