@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +57,12 @@ class Batch:
     def where(self) -> jax.Array | None:
         """Which time steps belong to the recordings, `(time, batch)`, True or False; None where all do."""
         return None if self.length is None else jnp.arange(self.time)[:, None] < self.length
+
+    def binned(self) -> Batch:
+        """The batch with frames where it has events, made where it lies; to be called in the compiled program."""
+        return dataclasses.replace(
+            self, x=jax.tree.map(lambda x: x.dense() if _is_events(x) else x, self.x, is_leaf=_is_events)
+        )
 
     def mean(self, values: jax.Array) -> jax.Array:
         """The mean of `values`, `(batch,)`, over the samples that are no filling."""

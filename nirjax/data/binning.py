@@ -68,7 +68,7 @@ def bin_events(
 
 @partial(jax.jit, static_argnames=("steps", "shape", "reduce"))
 def _frames(index: Array, steps: int, shape: Shape, reduce: Reduce) -> Array:
-    return Events(index[:, None], steps, shape, reduce).dense()[:, 0]
+    return Events(index, steps, shape, reduce).dense()
 
 
 def padded(indices: Sequence[np.ndarray]) -> np.ndarray:

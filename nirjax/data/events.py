@@ -26,11 +26,11 @@ Shape = tuple[int, ...]
 class Events:
     """Recordings as events, side by side: the `x` of a batch that is binned when a model computes with it.
 
-    It is a pytree with one leaf, and stands for the array `(time, batch, *step_shape)` wherever JAX takes an array:
+    It is a pytree with one leaf, and stands for the array `(time, *batch, *step_shape)` wherever JAX takes an array:
     `model(events)` runs the model on the frames, which are made on the device, inside the compiled program.
 
     Attributes:
-        index: where each event lies in `(time, *step_shape)`, flattened, int32 `(events, batch)`; filling is 2^31 - 1.
+        index: where each event lies in `(time, *step_shape)`, flattened, int32 `(events, *batch)`; filling is 2^31 - 1.
         time: the number of time steps.
         step_shape: the shape of one time step.
         reduce: "sum" counts the events of an element, float32; "any" says whether there are any, bool.
@@ -44,12 +44,12 @@ class Events:
     @property
     def shape(self) -> Shape:
         """The shape of the frames."""
-        return (self.time, self.index.shape[1], *self.step_shape)
+        return (self.time, *self.index.shape[1:], *self.step_shape)
 
     @property
     def ndim(self) -> int:
         """The number of axes of the frames."""
-        return 2 + len(self.step_shape)
+        return len(self.shape)
 
     @property
     def dtype(self) -> np.dtype:
@@ -57,11 +57,11 @@ class Events:
         return np.dtype(bool if self.reduce == "any" else np.float32)
 
     def dense(self) -> Array:
-        """The frames, `(time, batch, *step_shape)`."""
-        features = math.prod(self.step_shape)
-        index = jnp.asarray(self.index)
-        places = (index // features, jnp.arange(index.shape[1]), index % features)
-        frames = jnp.zeros((self.time, index.shape[1], features), self.dtype).at[places]
+        """The frames, `(time, *batch, *step_shape)`."""
+        features, batch = math.prod(self.step_shape), math.prod(self.index.shape[1:])
+        index = jnp.asarray(self.index).reshape(-1, batch)
+        places = (index // features, jnp.arange(batch), index % features)
+        frames = jnp.zeros((self.time, batch, features), self.dtype).at[places]
         filled = frames.set(True, mode="drop") if self.reduce == "any" else frames.add(1, mode="drop")
         return filled.reshape(self.shape)
 

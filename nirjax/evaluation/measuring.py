@@ -90,6 +90,7 @@ def _spread(settings: tuple[Wanted, Placement | None], model: Model, batch: Batc
 
 def of_batch(wanted: Wanted, model: Model, batch: Batch) -> Measured:
     """Runs a batch and measures it."""
+    batch = batch.binned()
     functions = wanted.measures(model).functions(model, batch)
     if not wanted.kept:
         return Measured(measured(functions, model, batch, wanted.record), {})

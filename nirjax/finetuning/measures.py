@@ -94,6 +94,7 @@ def measured(
         ShapeError: a value that is not one a sample.
         PatternError: a pattern that matches no trace.
     """
+    batch = batch.binned()
     traces = matching(record, model.variables, argument="record") if record else ()
     pieces = {name: pieces_of(function, model, traces) for name, function in functions.items()}
     whole = {name: found for name, found in pieces.items() if found is not None}

@@ -81,6 +81,26 @@ def test_evaluation_of_events_is_that_of_frames() -> None:
     assert nirjax.evaluate(model(), EventSource([x for x, _ in RECORDINGS])).samples == 5
 
 
+def test_a_metric_sees_the_frames() -> None:
+    def count(run: nirjax.Run, batch: Batch) -> Any:
+        return batch.x.sum((0, *range(2, batch.x.ndim)))
+
+    found = nirjax.evaluate(model(), EventSource(RECORDINGS), metrics={"count": count}, batch_size=2)
+    assert found.per_sample["count"].tolist() == [len(events) for events, _ in RECORDINGS]
+
+
+def test_events_may_have_any_batch_axes() -> None:
+    (batch,) = batches(EventSource(RECORDINGS[:4], dt=1e-3, shape=SHAPE), batch_size=None)
+    frames, index = batch.x.dense(), batch.x.index
+    for axes in ((2, 2), (4, 1), (1, 2, 2)):
+        events = Events(index.reshape(-1, *axes), batch.time, SHAPE)
+        assert events.shape == (batch.time, *axes, *SHAPE)
+        np.testing.assert_array_equal(events.dense().reshape(frames.shape), frames)
+    np.testing.assert_array_equal(Events(index[:, 2], batch.time, SHAPE).dense(), frames[:, 2])
+    alone = jax.vmap(lambda events: events.dense(), in_axes=1, out_axes=1)(batch.x)
+    np.testing.assert_array_equal(alone, frames)
+
+
 def test_training_on_events_is_training_on_frames() -> None:
     options: dict[str, Any] = {"optimizer": optax.sgd(0.1), "steps": 3, "batch_size": 2, "progress": False}
     losses = [nirjax.finetune(model(), data, **options).history["loss"] for data in (EventSource(RECORDINGS), framed())]
