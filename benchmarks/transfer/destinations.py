@@ -30,6 +30,7 @@ class Destination:
         importer: the function of `importers` that imports and runs a file; None where there is nothing to run.
         environment: what it runs in.
         form: how the file is written for it.
+        rounded: does the table have its rows with rounded weights?
     """
 
     name: str
@@ -37,16 +38,17 @@ class Destination:
     importer: str | None = None
     environment: Environment = PEERS
     form: Form = as_it_is
+    rounded: bool = False
 
 
-HOME = Destination("snnTorch at home", "snntorch()", "at_home")
+HOME = Destination("snnTorch at home", "snntorch()", "at_home", rounded=True)
 SNNTORCH = Destination("snnTorch's importer", "snntorch_import()", "snntorch")
 SNNTORCH_NESTED = Destination(SNNTORCH.name, "snntorch_import(nested=True)", "snntorch", form=graphs.nested)
-NORSE = Destination("Norse", "norse_import()", "norse")
-SPYX_IMPORTER = Destination("Spyx", "spyx_import()", "spyx", SPYX)
+NORSE = Destination("Norse", "norse_import()", "norse", rounded=True)
+SPYX_IMPORTER = Destination("Spyx", "spyx_import()", "spyx", SPYX, rounded=True)
 ROCKPOOL_NESTED = Destination("Rockpool", "rockpool_import(nested=True)", "rockpool", ROCKPOOL, graphs.nested)
 SPIKINGJELLY = Destination("SpikingJelly", "spikingjelly_import()", "spikingjelly")
-SINABS = Destination("Sinabs, times in steps", "sinabs_import()", "sinabs", form=in_steps)
+SINABS = Destination("Sinabs, times in steps", "sinabs_import()", "sinabs", form=in_steps, rounded=True)
 SINABS_AS_IT_IS = Destination("Sinabs, file as it is", "sinabs_import()", "sinabs")
 CLOSED_FORM = Destination("closed form", "exact()")
 

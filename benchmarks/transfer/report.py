@@ -62,7 +62,9 @@ def section(task: Task, rows: Rows) -> list[str]:
     if bits:
         heads = ["weights rounded to a grid", "float32"]
         heads += [f"{width} bits, {how}" for width in bits for how in ("rounded", "fine-tuned")] + ["differ"]
-        tables.append(table(heads, (rounded(rows, destination, bits) for destination in task.destinations)))
+        tables.append(
+            table(heads, (rounded(rows, destination, bits) for destination in task.destinations if destination.rounded))
+        )
     return tables
 
 

@@ -43,7 +43,7 @@ def files(destination: Destination, folder: Path, data: Data, bits: Sequence[int
         before = best
         best = made("tuned", lambda: tuned(before, data, recipe.EPOCHS, seed))
         made("scratch", lambda: tuned(untrained(), data, recipe.EPOCHS, seed))
-    for width in bits:
+    for width in bits if destination.rounded else ():
         made(f"{width} rounded", lambda width=width: rounded(best, width))
         made(f"{width} tuned", lambda width=width: tuned_and_rounded(best, data, width, seed))
     return found
