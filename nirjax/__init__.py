@@ -68,19 +68,6 @@ _ERRORS = (
 )
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(_MODULES[name])
-    if name in _NAMES:
-        value = getattr(importlib.import_module(_NAMES[name]), name)
-    elif name in _ERRORS:
-        value = getattr(importlib.import_module("nirjax.errors"), name)
-    else:
-        raise AttributeError(f"module 'nirjax' has no attribute {name!r}")
-    globals()[name] = value
-    return value
-
-
 def __dir__() -> list[str]:
     return sorted([*_NAMES, *_MODULES, *_ERRORS, "__version__"])
 
@@ -145,3 +132,17 @@ if TYPE_CHECKING:
     from nirjax.nnx import to_nnx as to_nnx
     from nirjax.nonfinite import first_nonfinite as first_nonfinite
     from nirjax.primitives.base import Primitive as Primitive
+
+else:  # type checkers see the names above, and no others
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return importlib.import_module(_MODULES[name])
+        if name in _NAMES:
+            value = getattr(importlib.import_module(_NAMES[name]), name)
+        elif name in _ERRORS:
+            value = getattr(importlib.import_module("nirjax.errors"), name)
+        else:
+            raise AttributeError(f"module 'nirjax' has no attribute {name!r}")
+        globals()[name] = value
+        return value

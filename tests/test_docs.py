@@ -8,6 +8,7 @@ import io
 import math
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import jax
@@ -16,6 +17,9 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 import nirjax
+from nirjax.assets import DIGITS_GRAPH
+from nirjax.cli.demo import write_recordings
+from nirjax.cli.demo_task import task
 from nirjax.cli.main import main
 from nirjax.ir.nodes import NODE_TYPES
 from nirjax.primitives.base import Site
@@ -66,6 +70,24 @@ def test_blocks_run(page, tmp_path, monkeypatch):
                 assert commands
                 assert [main(shlex.split(command)[1:]) for command in commands] == [0] * len(commands)
         printed = out.getvalue()
+
+
+def test_the_example_of_the_readme_runs(tmp_path, monkeypatch):
+    """With the files that the demo leaves, of which a few recordings do."""
+    monkeypatch.chdir(tmp_path)
+    folder = Path("nirjax-demo")
+    folder.mkdir()
+    write_recordings(folder, task(0))
+    shutil.copyfile(DIGITS_GRAPH, folder / "digits.nir")
+    with np.load(folder / "turned-train.npz") as file:
+        np.savez(folder / "turned-train.npz", **{name: file[name][:64] for name in ("x", "y")})
+    (block,) = [block for kind, block in BLOCK.findall((ROOT / "README.md").read_text()) if kind == "python"]
+    namespace = {}
+    exec(compile(block, "README.md", "exec"), namespace)
+    assert {name: trace.shape for name, trace in namespace["run"].traces.items()} == {
+        "1.lif.v": (40, 500, 96), "1.lif.spikes": (40, 500, 96), "3.spikes": (40, 500, 10),
+    }  # fmt: skip
+    assert nirjax.diff("tuned.nir", folder / "digits.nir")
 
 
 def lines(text):

@@ -41,11 +41,13 @@ _HOMES = {**dict.fromkeys(_NODES, "nirjax.ir.nodes"), "NIRGraph": "nirjax.ir.gra
 __all__ = [*_HOMES]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'nirjax.ir' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
-
-
 def __dir__() -> list[str]:
     return sorted([*globals(), *_HOMES])
+
+
+if not TYPE_CHECKING:  # type checkers see the names above, and no others
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'nirjax.ir' has no attribute {name!r}")
+        return getattr(importlib.import_module(_HOMES[name]), name)

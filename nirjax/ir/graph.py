@@ -45,6 +45,16 @@ class NIRGraph(NIRNode):
     nodes: Mapping[str, NIRNode] = dataclasses.field(default_factory=FrozenDict)
     edges: tuple[Edge, ...] = ()
 
+    if TYPE_CHECKING:
+        # What may be given is more than what is kept.
+        def __init__(
+            self,
+            nodes: Mapping[str, NIRNode] = ...,
+            edges: Iterable[Edge] = ...,
+            *,
+            metadata: Mapping[str, Any] = ...,
+        ) -> None: ...
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", FrozenDict(_checked_nodes(self.nodes)))
         object.__setattr__(self, "edges", _checked_edges(self.edges))
