@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nirjax.cli.arguments import add_graph, add_json, add_semantics, graph_of
-from nirjax.cli.terminal import EXIT_CODES, FINE, say, show_json, show_table, shown
+from nirjax.cli.terminal import EXIT_CODES, FINE, in_shell, say, show_json, show_table, shown
 
 if TYPE_CHECKING:
     from nirjax.ir.graph import Edge, NIRGraph
@@ -98,7 +98,7 @@ def facts_of(
         "hints": [{"dt": hint.dt, "nodes": hint.nodes, "why": hint.why} for hint in suggest_dt(graph)],
         "metadata": dict(graph.metadata),
         "target": target,
-        "findings": [] if target is None else [dataclasses.asdict(one) for one in lint(graph, dt=dt, target=target)],
+        "findings": [dataclasses.asdict(one) for one in lint(graph, dt=dt, target=target)],
     }
 
 
@@ -218,7 +218,8 @@ def show(file: str, facts: dict[str, Any]) -> None:
     for finding in facts["findings"]:
         where = shown(finding["node"]) if finding["node"] else "the graph"
         field = f", {finding['field']}" if finding["field"] else ""
-        say(f"{finding['severity']}: {where}{field}: {finding['message']}", style=_STYLES[finding["severity"]])
+        text = f"{finding['severity']}: {where}{field}: {in_shell(finding['message'])}"
+        say(text, style=_STYLES[finding["severity"]])
     if facts["target"] and not any(finding["severity"] == "error" for finding in facts["findings"]):
         say(f"{facts['target']}: nothing is refused", style="green")
     if facts["metadata"]:

@@ -204,6 +204,17 @@ def test_convert_keeps_metadata(here, nirjax_command):
     assert nirjax.read("again.nir").metadata["by"] == "hand"
 
 
+def test_inspect_tells_what_will_surprise_and_rewires_on_request(here, nirjax_command):
+    file = str(Path(__file__).parents[1] / "data" / "golden" / "spyx" / "rlif_mlp" / "graph.nir")
+    _, out, _ = nirjax_command("inspect", file)
+    assert "enters the recurrent weights and not the neuron" in out
+    assert "--rewire leads it there" in out
+    code, out, _ = nirjax_command("convert", file, "rewired.nir", "--rewire")
+    assert code == 0
+    assert "no longer its recurrent weights" in out
+    assert "recurrent weights" not in nirjax_command("inspect", "rewired.nir")[1]
+
+
 def test_inspect_tells_what_a_chip_cannot_hold(here, nirjax_command):
     code, out, _ = nirjax_command("inspect", "nirjax-demo/digits.nir", "--target", "speck")
     assert code == 0
