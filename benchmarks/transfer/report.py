@@ -16,7 +16,7 @@ LEAST_LOSS = 0.05
 def as_markdown(results: dict[str, Any]) -> str:
     rows: Rows = results["rows"]
     names = {row["task"] for row in rows}
-    parts = [HEAD.format(part=results["part"])]
+    parts = [HEAD.format(part=results["part"], command=command(rows))]
     for task in TASKS:
         if task.name in names:
             mine = [row for row in rows if row["task"] == task.name]
@@ -25,10 +25,18 @@ def as_markdown(results: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def command(rows: Rows) -> str:
+    """What was called; rows without rounded weights come of a run without bits."""
+    plain = not any(row["stage"].endswith(" rounded") for row in rows)
+    return (
+        "python -m benchmarks.transfer.run" + " --bits ''       # without it: also with weights of 8 and 4 bits" * plain
+    )
+
+
 HEAD = """\
 # From snnTorch to other frameworks
 
-    python -m benchmarks.transfer.run
+    {command}
 
 Networks trained in snnTorch and exported by snnTorch, run and fine-tuned by nirjax under the dialect of each framework
 that imports them, written by nirjax, and imported and run by that framework. Percent of the {part} samples that are
