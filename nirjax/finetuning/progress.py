@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 import sys
 import time
@@ -67,7 +66,8 @@ class Progress(AbstractContextManager["Progress"]):
         if total is None or done <= start or done >= total:
             return ""
         seconds = (now - began) / (done - start) * (total - done)
-        return f"{datetime.timedelta(seconds=math.ceil(seconds))} left"
+        minutes, left = divmod(math.ceil(seconds), 60)
+        return f"{minutes // 60}:{minutes % 60:02}:{left:02} left"
 
 
 def _text(values: Mapping[str, float]) -> str:

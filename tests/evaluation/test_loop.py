@@ -132,13 +132,13 @@ def test_the_next_batch_is_read_and_sent_while_one_runs(monkeypatch: pytest.Monk
     put, fetch = jax.device_put, streaming._fetched
     monkeypatch.setattr(streaming, "_fetched", lambda running: seen.append("fetched") or fetch(running))
     monkeypatch.setattr(jax, "device_put", lambda *given: seen.append("sent") or put(*given))
-    function = measuring.compiled
+    function = measuring.scorer
 
     def compiled(*given: Any) -> Any:
         run = function(*given)
         return lambda *arguments: seen.append("started") or run(*arguments)
 
-    monkeypatch.setattr(loop, "compiled", compiled)
+    monkeypatch.setattr(loop, "scorer", compiled)
     x, y = data(6)
     source = Counting([(x[k], y[k]) for k in range(6)], seen)
     monkeypatch.setattr(share, "fingerprint", lambda source: "")

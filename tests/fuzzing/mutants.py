@@ -16,9 +16,9 @@ import numpy as np
 from fuzzing import content, damage
 from fuzzing.seeds import Seed, seeds
 from nirjax.errors import NIRError
+from nirjax.ir.attributes import DIGEST
 from nirjax.ir.digest import content_digest
 from nirjax.ir.hdf5 import read
-from nirjax.ir.reading import DIGEST
 
 
 @dataclass(frozen=True)
