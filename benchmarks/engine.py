@@ -1,4 +1,8 @@
-"""nirjax itself. Options: `block=16` (0: the whole sequence), `recompute=1`, `fold=1` (the loss folded over blocks)."""
+"""nirjax itself.
+
+Options: `block=16` (0: the whole sequence), with it `recompute=1` and `fused=0` (no kernel for a neuron's loop on a
+GPU); `fold=1` (the loss folded over blocks).
+"""
 
 from __future__ import annotations
 
@@ -34,7 +38,9 @@ def schedule(task: Task) -> nirjax.Schedule | str:
     block = task.option("block")
     if not block:
         return "auto"
-    return nirjax.Schedule(int(block) or None, recompute=task.option("recompute", "0") == "1")
+    return nirjax.Schedule(
+        int(block) or None, recompute=task.option("recompute", "0") == "1", fused=task.option("fused", "1") == "1"
+    )
 
 
 def train(params: Any, rest: Any, x: jax.Array, target: jax.Array) -> tuple[jax.Array, Any]:

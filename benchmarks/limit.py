@@ -29,7 +29,7 @@ import nirjax
 from benchmarks import compiled
 from benchmarks.task import LEARNING_RATE, Job, Task
 from nirjax import ir
-from nirjax.engine.cycles import components
+from nirjax.ir.cycles import components
 from nirjax.ir.inline import inline
 from nirjax.ir.shapes import infer_shapes
 

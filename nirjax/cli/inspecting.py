@@ -142,7 +142,7 @@ def _node(node: NIRNode, shapes: tuple[Any, Any] | None, step: float | None) -> 
 
 def _cycles(flat: FlatGraph, feedback: tuple[Edge, ...] | None) -> list[dict[str, Any]]:
     """Each cycle's nodes, and its edges that deliver what they carried one step before."""
-    from nirjax.engine.cycles import components, feedback_edges
+    from nirjax.ir.cycles import components, feedback_edges
 
     names, edges = list(flat.nodes), set(flat.edges)
     delayed = feedback_edges(names, flat.edges, flat.inputs) if feedback is None else feedback

@@ -88,7 +88,7 @@ def check_runnable(graph: NIRGraph) -> None:
         ShapeError: a shape that nothing tells.
         AlgebraicLoopError: a cycle in which nothing holds a state.
     """
-    from nirjax.engine.cycles import components, refuse_algebraic_loops
+    from nirjax.ir.cycles import components, refuse_algebraic_loops
     from nirjax.ir.inline import inline
     from nirjax.ir.shapes import infer_shapes
 

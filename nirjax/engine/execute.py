@@ -19,7 +19,8 @@ from jax import Array, lax
 from nirjax.engine.lowering import Plan, Stage
 from nirjax.engine.schedule import Schedule
 from nirjax.ir.nodes import Shape
-from nirjax.primitives.base import Constants, Parameters, State
+from nirjax.kernels.node_loop import node_loop
+from nirjax.primitives.base import Constants, Parameters, Primitive, Site, State
 
 Params = Mapping[str, Mapping[str, Array]]
 States = dict[str, State]
@@ -90,7 +91,7 @@ def run_block(
     states: States,
     inputs: Values,
     record: Record,
-    cycle_loop: Loop,
+    schedule: Schedule,
 ) -> tuple[States, Values, Values]:
     """One block of time steps through all stages.
 
@@ -99,7 +100,7 @@ def run_block(
         states: from `initial_state` or the block before.
         inputs: Input node to its values, (steps, *batch, *shape), any dtype.
         record: (node, variable) pairs to trace.
-        cycle_loop: `loop`; or `kept_loop`, for what is recomputed as a whole.
+        schedule: how the block's loops are to run; its length is that of the inputs.
 
     Returns:
         the new states, Output node to values, and "node.variable" to traces, each (steps, *batch, *shape).
@@ -107,11 +108,13 @@ def run_block(
     states, values, traces = dict(states), Values(), Values()
     for stage in plan.stages:
         if stage.cyclic:
+            # what is recomputed as a whole keeps its own steps
+            cycle_loop = kept_loop if schedule.recompute else loop
             _run_cycle(plan, stage, constants, states, values, traces, record, inputs, cycle_loop)
         else:
             name = stage.members[0]
             xs = _arriving(plan, name, plan.sources[name], values, inputs)
-            values[name] = _run_alone(plan, name, constants[name], states, xs, traces, record)
+            values[name] = _run_alone(plan, name, constants[name], states, xs, traces, record, schedule.fused)
     for name, variable in record:
         if variable in ("output", "spikes"):
             traces[f"{name}.{variable}"] = _in_layout(plan, name, values[name], last=False)
@@ -141,7 +144,14 @@ def _in_layout(plan: Plan, name: str, value: Array, last: bool) -> Array:
 
 
 def _run_alone(
-    plan: Plan, name: str, constants: Constants, states: States, xs: Array, traces: Values, record: Record
+    plan: Plan,
+    name: str,
+    constants: Constants,
+    states: States,
+    xs: Array,
+    traces: Values,
+    record: Record,
+    fused: bool,
 ) -> Array:
     """A node that lies on no cycle, over the whole block."""
     site, primitive = plan.sites[name], plan.primitives[name]
@@ -153,6 +163,26 @@ def _run_alone(
     if primitive.block is not None and not wanted:
         states[name], ys = primitive.block(site, constants, states[name], xs)
         return ys
+    shape, state, given = site.output_shape, states[name], xs
+    # XLA compiles a loop over one axis to faster code than one over several.
+    as_one = primitive.elementwise and len(shape) > 1
+    if as_one:
+        state, constants = jax.tree.map(functools.partial(_as_vector, shape, last), (state, constants))
+        given = _as_vector(shape, False, xs)
+    run = node_loop if primitive.elementwise and fused and xs.shape[0] != 1 else _node_steps
+    state, ys, kept = run(site, primitive, constants, state, given, wanted)
+    if as_one:
+        state, kept = jax.tree.map(functools.partial(_as_shape, shape, last), (state, kept))
+        ys = ys.reshape(xs.shape)
+    states[name] = state
+    traces.update({f"{name}.{variable}": trace for variable, trace in kept.items()})
+    return ys
+
+
+def _node_steps(
+    site: Site, primitive: Primitive, constants: Constants, state: State, xs: Array, wanted: tuple[str, ...]
+) -> tuple[State, Array, Values]:
+    """The steps of a node, one after the other: the last state, the output, and traces of the wanted variables."""
     step = primitive.step
     assert step is not None
 
@@ -160,18 +190,8 @@ def _run_alone(
         state, y = step(site, constants, state, x)
         return state, (y, {variable: state[variable] for variable in wanted})
 
-    shape = site.output_shape
-    if primitive.elementwise and len(shape) > 1:
-        # XLA compiles a loop over one axis to faster code than one over several.
-        as_vector, as_shape = (functools.partial(f, shape, last) for f in (_as_vector, _as_shape))
-        state, constants = jax.tree.map(as_vector, (states[name], constants))
-        state, (emitted, kept) = loop(advance, state, _as_vector(shape, False, xs))
-        states[name], kept = jax.tree.map(as_shape, (state, kept))
-        emitted = emitted.reshape(xs.shape)
-    else:
-        states[name], (emitted, kept) = loop(advance, states[name], xs)
-    traces.update({f"{name}.{variable}": trace for variable, trace in kept.items()})
-    return emitted  # type: ignore[no-any-return]
+    state, (ys, kept) = loop(advance, state, xs)
+    return state, ys, kept
 
 
 def _as_vector(shape: Shape, last: bool, array: Array) -> Array:
@@ -330,11 +350,10 @@ def fold_blocks(
         (states, folded), (number, xs) = carry, block
         if schedule.truncate:
             states = jax.tree.map(lambda s: jnp.where(number == 0, s, lax.stop_gradient(s)), states)
-        states, outputs, traces = run_block(plan, constants, states, xs, record, cycle_loop)
+        states, outputs, traces = run_block(plan, constants, states, xs, record, schedule)
         folded, kept = f(folded, outputs, traces)
         return (states, folded), kept
 
-    cycle_loop = kept_loop if schedule.recompute else loop
     if schedule.recompute:
         one_block = jax.checkpoint(one_block, prevent_cse=False)
     carry, parts = (states, init), []

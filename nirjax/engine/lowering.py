@@ -19,9 +19,9 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from nirjax.dialects import Dialect, Discretisation
-from nirjax.engine.cycles import components, feedback_edges, in_order, refuse_algebraic_loops
 from nirjax.engine.schedule import Work
 from nirjax.errors import GraphError, NIRWarning, ParameterError, PatternError
+from nirjax.ir.cycles import components, feedback_edges, in_order, refuse_algebraic_loops
 from nirjax.ir.graph import Edge, NIRGraph
 from nirjax.ir.inline import Path, inline
 from nirjax.ir.nodes import Conv1d, Conv2d, Delay

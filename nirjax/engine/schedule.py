@@ -49,11 +49,14 @@ class Schedule:
             computed inside: O(sqrt(T)) memory for blocks of about sqrt(T).
         truncate: no gradient flows from a block into the one before it: backpropagation truncated to the steps of a
             block. The numbers are the same, the gradients are not; with `truncate` False neither depends on the cut.
+        fused: the loop of a neuron is one kernel where the device has it (`nirjax.kernels`), and elsewhere the scan
+            that it would be otherwise.
     """
 
     block: int | None = None
     recompute: bool = True
     truncate: bool = False
+    fused: bool = True
 
     def __post_init__(self) -> None:
         if self.block is not None and self.block < 1:

@@ -15,6 +15,7 @@ from nirjax.engine import execute
 from nirjax.engine.inputs import checked_inputs
 from nirjax.engine.model import Model
 from nirjax.engine.records import trace_names
+from nirjax.engine.schedule import WHOLE
 from nirjax.errors import ArgumentError
 from nirjax.finetuning import time_folds
 from nirjax.finetuning.folded_loss import FoldedLoss
@@ -114,7 +115,7 @@ def accumulated(
 
     def one_step(states: execute.States, inputs: execute.Values) -> list[Array]:
         constants = execute.prepare(plan, model.params)
-        return signals(*execute.run_block(plan, constants, states, inputs, record, execute.loop)[1:])
+        return signals(*execute.run_block(plan, constants, states, inputs, record, WHOLE)[1:])
 
     def update(carry: Any, outputs: execute.Values, traces: execute.Values) -> tuple[Any, tuple[()]]:
         start, carries = carry

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nirjax.engine.cycles import components, feedback_edges
 from nirjax.errors import NIRError
+from nirjax.ir.cycles import components, feedback_edges
 from nirjax.ir.graph import Edge
 from nirjax.ir.inline import FlatGraph, inline
 from nirjax.ir.nodes import NIRNode

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from nirjax.engine.cycles import feedback_edges, in_order
+from nirjax.ir.cycles import feedback_edges, in_order
 from nirjax.ir.graph import Edge
 
 _SWEEPS = 8

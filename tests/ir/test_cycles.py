@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nirjax.engine.cycles import components, feedback_edges, in_order, one_cycle, refuse_algebraic_loops
 from nirjax.errors import AlgebraicLoopError, GraphError
+from nirjax.ir.cycles import components, feedback_edges, in_order, one_cycle, refuse_algebraic_loops
 
 Edges = list[tuple[str, str]]
 

@@ -1,0 +1,261 @@
+"""The loop over time of one elementwise node, as one operation of JAX.
+
+    (s_t, y_t) = step(c, s_{t-1}, x_t)        for t = 1 ... T, in every element alike
+
+`lax.scan` says the same, and on a GPU starts a handful of kernels in every step. Here the whole loop is one operation,
+which a GPU runs as one kernel (`nirjax.kernels.mosaic`) and every other device as the scan. So that forward mode,
+reverse mode, their mixtures and vmap all work, there are three operations, each with its meaning as a scan:
+
+    forward     s_T, y_1 ... y_T, and where they are kept the states before each step, s_0 ... s_{T-1}
+    tangent     the tangents of those, linear in the tangents of c, s_0 and x
+    adjoint     its transpose: the cotangents of c, s_0 and x
+
+What is kept is all that the way back needs: each step is computed again from the state before it.
+
+Shapes: states are (*shape), x and y (T, *shape), constants of any shape that broadcasts to (*shape). A vmap puts its
+axis in front of *shape.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from nirjax.kernels import mosaic
+
+Arrays = Sequence[Array]
+Flags = tuple[bool, ...]
+
+CONSTANT, STATE, SEQUENCE = "constant", "state", "sequence"
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A step, and how many arrays it takes. Static: what a compiled program is keyed by.
+
+    Attributes:
+        step: (*constants, *state, x) -> (*state, y), elementwise; steps that are equal must compute the same.
+        constants, states: how many arrays there are of each.
+    """
+
+    step: Callable[..., Sequence[Array]]
+    constants: int
+    states: int
+
+    @property
+    def inputs(self) -> int:
+        """How many arrays there are of constants, states and x together."""
+        return self.constants + self.states + 1
+
+    def pull(self, wanted: Flags, inputs: Arrays, cotangents: Arrays) -> list[Array]:
+        """One step back: cotangents of the wanted inputs from those of (*state, y)."""
+
+        def of_wanted(*given: Array) -> tuple[Array, ...]:
+            rest = iter(given)
+            return tuple(self.step(*(next(rest) if want else x for x, want in zip(inputs, wanted, strict=True))))
+
+        return list(jax.vjp(of_wanted, *chosen(inputs, wanted))[1](tuple(cotangents)))
+
+
+def time_loop(loop: Loop, inputs: Arrays, kept: Flags) -> tuple[Arrays, Array, Arrays]:
+    """Run the loop.
+
+    Args:
+        inputs: constants, states, and x.
+        kept: for each state, whether its values before each step are wanted.
+
+    Returns:
+        the last states, y, and the kept states before each step (T, *shape).
+    """
+    results = _forward.bind(*inputs, loop=loop, kept=kept)  # type: ignore[no-untyped-call]
+    return results[: loop.states], results[loop.states], results[loop.states + 1 :]
+
+
+def chosen(values: Iterable[Any], flags: Iterable[bool]) -> list[Any]:
+    """The values whose flag is set."""
+    return [value for value, flag in zip(values, flags, strict=True) if flag]
+
+
+# ------------------------------------------------------------------------------------------------------ as scans
+
+
+def forward(*inputs: Array, loop: Loop, kept: Flags) -> list[Array]:
+    """(*constants, *states, x) -> (*last states, y, *kept states before each step)."""
+    constants, states, xs = inputs[: loop.constants], inputs[loop.constants : -1], inputs[-1]
+
+    def advance(state: Any, x: Array) -> tuple[Any, Any]:
+        *after, y = loop.step(*constants, *state, x)
+        return tuple(after), (y, chosen(state, kept))
+
+    last, (ys, before) = lax.scan(advance, tuple(states), xs)
+    return [*last, ys, *before]
+
+
+def tangent(*arrays: Array, loop: Loop, kept: Flags, moved: Flags) -> list[Array]:
+    """(*constants, *states before each step, x, *tangents of the moved inputs) -> tangents of what `forward` gives."""
+    constants, before, xs, given = _residuals(loop, arrays)
+    rest = iter(given)
+    primals = (*constants, *(states[0] for states in before), xs)
+    moves = [next(rest) if move else jnp.zeros_like(x) for x, move in zip(primals, moved, strict=True)]
+
+    def advance(to_state: Any, now: Any) -> tuple[Any, Any]:
+        state, x, to_x = now
+        directions = (*moves[: loop.constants], *to_state, to_x)
+        _, (*after, to_y) = jax.jvp(lambda *now: list(loop.step(*now)), (*constants, *state, x), directions)
+        return tuple(after), (to_y, chosen(to_state, kept))
+
+    last, (to_ys, to_before) = lax.scan(advance, tuple(moves[loop.constants : -1]), (tuple(before), xs, moves[-1]))
+    return [*last, to_ys, *to_before]
+
+
+def adjoint(*arrays: Array, loop: Loop, kept: Flags, moved: Flags) -> list[Array]:
+    """(*constants, *states before each step, x, *cotangents of what `forward` gives) -> those of the moved inputs."""
+    constants, before, xs, cotangents = _residuals(loop, arrays)
+    last, to_ys, to_before = cotangents[: loop.states], cotangents[loop.states], cotangents[loop.states + 1 :]
+    of_constants, of_states, of_x = moved[: loop.constants], moved[loop.constants : -1], moved[-1]
+    wanted = (*of_constants, *[True] * loop.states, of_x)
+    first = sum(of_constants)
+
+    def advance(carry: Any, now: Any) -> tuple[Any, Any]:
+        (sums, to_state), (state, x, to_y, to_kept) = carry, now
+        found = loop.pull(wanted, (*constants, *state, x), (*to_state, to_y))
+        sums = tuple(total + one for total, one in zip(sums, found[:first], strict=True))
+        rest = iter(to_kept)
+        to_state = found[first : first + loop.states]
+        to_state = tuple(s + next(rest) if keep else s for s, keep in zip(to_state, kept, strict=True))
+        return (sums, to_state), (found[-1] if of_x else ())
+
+    zeros = tuple(map(jnp.zeros_like, chosen(constants, of_constants)))
+    now = (tuple(before), xs, to_ys, tuple(to_before))
+    (sums, to_state), to_xs = lax.scan(advance, (zeros, tuple(last)), now, reverse=True)
+    return [*sums, *chosen(to_state, of_states), *([to_xs] if of_x else [])]
+
+
+def _residuals(loop: Loop, arrays: Arrays) -> tuple[Arrays, Arrays, Array, Arrays]:
+    """Constants, states before each step, x, and what follows them."""
+    own = arrays[: loop.inputs]
+    return own[: loop.constants], own[loop.constants : -1], own[-1], arrays[loop.inputs :]
+
+
+# ------------------------------------------------------------------------------------------------- as operations
+
+
+def _roles(loop: Loop, **choices: Flags) -> dict[str, list[str]]:
+    """What each array stands for that an operation takes or gives."""
+    states, kept = [STATE] * loop.states, [SEQUENCE] * sum(choices["kept"])
+    inputs = [*[CONSTANT] * loop.constants, *states, SEQUENCE]
+    return {
+        "inputs": inputs,
+        "residuals": [*[CONSTANT] * loop.constants, *[SEQUENCE] * (loop.states + 1)],
+        "moved": chosen(inputs, choices.get("moved", [True] * loop.inputs)),
+        "results": [*states, SEQUENCE, *kept],
+    }
+
+
+def _operation(
+    name: str, scan: Callable[..., list[Array]], takes: Sequence[str], gives: str, kernel: Any = None
+) -> Primitive:
+    """An operation of JAX: a scan, and where there is one a kernel for GPUs. `takes`, `gives`: keys of `_roles`."""
+    operation = Primitive(name)
+    operation.multiple_results = True
+
+    @functools.partial(jax.jit, static_argnames=("loop", "kept", "moved"))
+    def run(*arrays: Array, loop: Loop, kept: Flags, moved: Flags | None = None) -> list[Array]:
+        moved_too = {} if moved is None else {"moved": moved}
+        return operation.bind(*arrays, loop=loop, kept=kept, **moved_too)  # type: ignore[no-any-return,no-untyped-call]
+
+    def shapes(*arrays: Any, **choices: Any) -> list[ShapedArray]:
+        found = jax.eval_shape(functools.partial(scan, **choices), *arrays)
+        return [ShapedArray(one.shape, one.dtype) for one in found]
+
+    def batched(arrays: Arrays, axes: Sequence[Any], **choices: Any) -> tuple[list[Array], list[int]]:
+        size = next(array.shape[axis] for array, axis in zip(arrays, axes, strict=True) if axis is not None)
+        roles = _roles(**choices)
+        taken = [role for word in takes for role in roles[word]]
+        sequence = taken.index(SEQUENCE)
+        ndim = arrays[sequence].ndim - (1 if axes[sequence] is None else 2)
+        given = zip(arrays, axes, taken, strict=True)
+        results = operation.bind(*(_batched(*one, size, ndim) for one in given), **choices)  # type: ignore[no-untyped-call]
+        if gives == "moved":
+            # a constant's cotangents have the constant's own axes behind that of the vmap
+            own = _own_shapes(arrays, axes, choices["loop"], choices["moved"])
+            results[: len(own)] = [one.reshape(size, *shape) for one, shape in zip(results, own, strict=False)]
+        return results, [1 if role == SEQUENCE else 0 for role in roles[gives]]
+
+    def derivative(primals: Arrays, tangents: Sequence[Any], **choices: Any) -> tuple[Any, Any]:
+        moves = [ad.instantiate_zeros(move) for move in tangents]  # type: ignore[no-untyped-call]
+        return jax.jvp(functools.partial(scan, **choices), tuple(primals), tuple(moves))
+
+    operation.def_impl(run)  # type: ignore[no-untyped-call]
+    operation.def_abstract_eval(shapes)  # type: ignore[no-untyped-call]
+    batching.primitive_batchers[operation] = batched
+    ad.primitive_jvps[operation] = derivative
+    mlir.register_lowering(operation, mlir.lower_fun(scan, multiple_results=True))
+    if kernel is not None:
+        mlir.register_lowering(operation, mlir.lower_fun(kernel, multiple_results=True), platform="cuda")
+    return operation
+
+
+def _batched(array: Array, axis: int | None, role: str, size: int, ndim: int) -> Array:
+    """An array with the axis of a vmap where its role has it; constants have as many axes as states then."""
+    array = array[None] if axis is None else jnp.moveaxis(array, axis, 0)
+    if role == CONSTANT:
+        array = array.reshape(len(array), *[1] * (ndim - array.ndim + 1), *array.shape[1:])
+    array = jnp.broadcast_to(array, (size, *array.shape[1:]))
+    return jnp.moveaxis(array, 0, 1) if role == SEQUENCE else array
+
+
+def _own_shapes(arrays: Arrays, axes: Sequence[int | None], loop: Loop, moved: Flags) -> list[tuple[int, ...]]:
+    """The shapes of the moved constants, without the axis of a vmap."""
+    constants = zip(arrays[: loop.constants], axes[: loop.constants], strict=True)
+    shapes = [one.shape if axis is None else one.shape[:axis] + one.shape[axis + 1 :] for one, axis in constants]
+    return chosen(shapes, moved[: loop.constants])
+
+
+def _or_scan(kernel: Callable[..., list[Array]], scan: Callable[..., list[Array]]) -> Callable[..., list[Array]]:
+    """The kernel where it can run the loop, else the scan."""
+
+    def run(*arrays: Array, loop: Loop, **choices: Any) -> list[Array]:
+        return (kernel if mosaic.can_run(loop, arrays) else scan)(*arrays, loop=loop, **choices)
+
+    return run
+
+
+_forward = _operation("time_loop", forward, ("inputs",), "results", _or_scan(mosaic.forward, forward))
+_tangent = _operation("time_loop_tangent", tangent, ("residuals", "moved"), "results")
+_adjoint = _operation(
+    "time_loop_adjoint", adjoint, ("residuals", "results"), "moved", _or_scan(mosaic.adjoint, adjoint)
+)
+
+
+def _derivative(primals: Arrays, tangents: Sequence[Any], *, loop: Loop, kept: Flags) -> tuple[Any, Any]:
+    moved = tuple(not isinstance(move, ad.Zero) for move in tangents)
+    last, ys, before = time_loop(loop, primals, (True,) * loop.states)
+    residuals = (*primals[: loop.constants], *before, primals[-1])
+    moves = chosen(tangents, moved)
+    found = _tangent.bind(*residuals, *moves, loop=loop, kept=kept, moved=moved)  # type: ignore[no-untyped-call]
+    return [*last, ys, *chosen(before, kept)], found
+
+
+def _transposed(cotangents: Sequence[Any], *arrays: Any, loop: Loop, kept: Flags, moved: Flags) -> list[Any]:
+    linear = [ad.is_undefined_primal(one) for one in arrays[loop.inputs :]]  # type: ignore[no-untyped-call]
+    rest = iter(linear)
+    wanted = tuple(move and next(rest) for move in moved)
+    given = [ad.instantiate_zeros(one) for one in cotangents]  # type: ignore[no-untyped-call]
+    residuals = arrays[: loop.inputs]
+    found = _adjoint.bind(*residuals, *given, loop=loop, kept=kept, moved=wanted)  # type: ignore[no-untyped-call]
+    rest = iter(found)
+    return [None] * loop.inputs + [next(rest) if one else None for one in linear]
+
+
+ad.primitive_jvps[_forward] = _derivative
+ad.primitive_transposes[_tangent] = _transposed
