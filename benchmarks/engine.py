@@ -1,6 +1,6 @@
 """nirjax itself.
 
-Options: `block=16` (0: the whole sequence), with it `recompute=1` and `fused=0` (no kernel for a neuron's loop on a
+Options: `block=16` (0: the whole sequence), with it `recompute=1` and `fused=never` (no kernel for a neuron's loop on a
 GPU); `fold=1` (the loss folded over blocks).
 """
 
@@ -39,7 +39,7 @@ def schedule(task: Task) -> nirjax.Schedule | str:
     if not block:
         return "auto"
     return nirjax.Schedule(
-        int(block) or None, recompute=task.option("recompute", "0") == "1", fused=task.option("fused", "1") == "1"
+        int(block) or None, recompute=task.option("recompute", "0") == "1", fused=task.option("fused", "auto")
     )
 
 

@@ -28,13 +28,13 @@ from jax import Array
 import nirjax
 from benchmarks.workloads import DT, chain, cubalif, lif
 from nirjax import dialects, ir
-from nirjax.kernels import mosaic
+from nirjax.kernels import gpu
 
 HERE = Path(__file__).parent
 SIZES = ((1000, 1, 512), (1000, 16, 64), (100, 128, 512), (10_000, 4, 64), (100, 1, 1_000_000), (250, 128, 4096))
 """Steps, samples, neurons."""
 
-FUSED, SCAN = nirjax.Schedule(None, recompute=False), nirjax.Schedule(None, recompute=False, fused=False)
+FUSED, SCAN = nirjax.Schedule(None, recompute=False), nirjax.Schedule(None, recompute=False, fused="never")
 
 
 def layer(node: ir.NIRNode, size: int, dialect: Any, **choices: Any) -> nirjax.Model:
@@ -109,7 +109,7 @@ def speed(rate: float, ahead: list[int]) -> Iterator[dict[str, Any]]:
         row: dict[str, Any] = {"steps": steps, "samples": samples, "neurons": size}
         floor = 2 * x.nbytes / rate
         for label, schedule, distance in [("scan", SCAN, 0), *((f"kernel, {n} ahead", FUSED, n) for n in ahead)]:
-            mosaic.AHEAD = distance or mosaic.AHEAD
+            gpu.AHEAD = distance or gpu.AHEAD
             model = layer(lif(size), size, "nir", schedule=schedule)
             jax.clear_caches()
 
@@ -159,7 +159,7 @@ def as_markdown(found: dict[str, Any], command: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("agreement", "speed"))
-    parser.add_argument("--ahead", default=str(mosaic.AHEAD), help="steps to read ahead, by comma (%(default)s)")
+    parser.add_argument("--ahead", default=str(gpu.AHEAD), help="steps to read ahead, by comma (%(default)s)")
     parser.add_argument("--out", type=Path, default=HERE, help="folder for KERNELS.md and results/ (%(default)s)")
     arguments = parser.parse_args()
     device = jax.devices()[0]

@@ -151,7 +151,7 @@ def _run_alone(
     xs: Array,
     traces: Values,
     record: Record,
-    fused: bool,
+    fused: str,
 ) -> Array:
     """A node that lies on no cycle, over the whole block."""
     site, primitive = plan.sites[name], plan.primitives[name]
@@ -169,8 +169,10 @@ def _run_alone(
     if as_one:
         state, constants = jax.tree.map(functools.partial(_as_vector, shape, last), (state, constants))
         given = _as_vector(shape, False, xs)
-    run = node_loop if primitive.elementwise and fused and xs.shape[0] != 1 else _node_steps
-    state, ys, kept = run(site, primitive, constants, state, given, wanted)
+    if primitive.elementwise and fused != "never" and xs.shape[0] != 1:
+        state, ys, kept = node_loop(site, primitive, constants, state, given, wanted, untried=fused == "always")
+    else:
+        state, ys, kept = _node_steps(site, primitive, constants, state, given, wanted)
     if as_one:
         state, kept = jax.tree.map(functools.partial(_as_shape, shape, last), (state, kept))
         ys = ys.reshape(xs.shape)

@@ -209,7 +209,8 @@ class Model:
         time = next(iter(inputs.values())).shape[0]
         if self.program.schedule == AUTO and any(map(is_symbolic_dim, (time, *batch))):
             return WHOLE
-        return choose(time, math.prod(batch), self.program.plan.work, self.program.schedule)
+        accelerator = jax.default_backend() != "cpu"
+        return choose(time, math.prod(batch), self.program.plan.work, self.program.schedule, accelerator=accelerator)
 
 
 jax.tree_util.register_dataclass(Model, data_fields=["params", "grids"], meta_fields=["program"])

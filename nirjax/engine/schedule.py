@@ -14,9 +14,16 @@ So:
                                                       steps are kept within a block), at least sqrt(T)/2 steps,
                                                       recomputed
 
-A convolution has enough rows in a single image, so that nothing is lost by a short block.
+A convolution has enough rows in a single image, so that nothing is lost by a short block. The figures are from two CPU
+cores.
 
-The figures are from two CPU cores; `benchmarks/` has the measurements.
+On an accelerator every operation costs a launch, whatever its size, and a neuron's loop is one kernel: the fewer blocks
+the better, and only memory bounds them.
+
+    all that is emitted fits into memory              one block, nothing recomputed
+    else                                              the longest blocks that fit, at least sqrt(T)/2 steps, recomputed
+
+`benchmarks/` has the measurements.
 """
 
 from __future__ import annotations
@@ -24,6 +31,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from nirjax.dialects.discretisation import check_choice
 from nirjax.errors import ArgumentError
 
 CACHE = 4 * 2**20
@@ -31,6 +39,9 @@ CACHE = 4 * 2**20
 
 KEPT = 64 * 2**20
 """The most bytes that are kept for the backward pass."""
+
+KEPT_ON_ACCELERATOR = 4 * 2**30
+"""The same on an accelerator."""
 
 ROWS = 512
 """Rows with which a product is fast."""
@@ -49,18 +60,19 @@ class Schedule:
             computed inside: O(sqrt(T)) memory for blocks of about sqrt(T).
         truncate: no gradient flows from a block into the one before it: backpropagation truncated to the steps of a
             block. The numbers are the same, the gradients are not; with `truncate` False neither depends on the cut.
-        fused: the loop of a neuron is one kernel where the device has it (`nirjax.kernels`), and elsewhere the scan
-            that it would be otherwise.
+        fused: whether the loop of a neuron is one kernel (`nirjax.kernels`): "auto" on devices on which that has been
+            measured, "always" also on those that have never run it (TPUs), "never". Otherwise it is a `lax.scan`.
     """
 
     block: int | None = None
     recompute: bool = True
     truncate: bool = False
-    fused: bool = True
+    fused: str = "auto"
 
     def __post_init__(self) -> None:
         if self.block is not None and self.block < 1:
             raise ArgumentError("a block has at least one time step", field="schedule", found=self.block)
+        check_choice("schedule", self.fused, ("auto", "always", "never"))
 
 
 @dataclass(frozen=True)
@@ -101,10 +113,21 @@ def schedule_of(given: Schedule | int | str) -> Schedule | str:
     )
 
 
-def choose(time: int, samples: int, work: Work, given: Schedule | str = AUTO) -> Schedule:
+def choose(time: int, samples: int, work: Work, given: Schedule | str = AUTO, *, accelerator: bool = False) -> Schedule:
     """The schedule of a run of `time` steps of `samples` samples; "auto" by the cost model of this module."""
     if isinstance(given, Schedule):
         return given
+    return (_on_accelerator if accelerator else _on_cpu)(time, samples, work)
+
+
+def _on_accelerator(time: int, samples: int, work: Work) -> Schedule:
+    if time * samples * work.emitted <= KEPT_ON_ACCELERATOR:
+        return WHOLE
+    wished = KEPT_ON_ACCELERATOR // (samples * work.emitted)
+    return Schedule(block_length(time, max(wished, math.isqrt(time) // 2, 1)))
+
+
+def _on_cpu(time: int, samples: int, work: Work) -> Schedule:
     total = time * samples * work.emitted
     heavy = work.multiplied >= OUTWEIGH * work.values
     if work.convolves and total > CACHE:

@@ -30,7 +30,13 @@ class _Step:
 
 
 def node_loop(
-    site: Site, primitive: Primitive, constants: Constants, state: State, xs: Array, wanted: Sequence[str]
+    site: Site,
+    primitive: Primitive,
+    constants: Constants,
+    state: State,
+    xs: Array,
+    wanted: Sequence[str],
+    untried: bool = False,
 ) -> tuple[State, Array, dict[str, Array]]:
     """All steps of an elementwise node.
 
@@ -39,6 +45,7 @@ def node_loop(
         constants: each of a shape that broadcasts to one of `xs` behind the time.
         state, xs: (*batch, *shape) and (time, *batch, *shape); the shape may have its axes as one.
         wanted: names of state variables to trace.
+        untried: kernels too that no device has run yet.
 
     Returns:
         the last state, the output (time, *batch, *shape), and the traces, each state after its step.
@@ -46,7 +53,7 @@ def node_loop(
     step = _Step(site, primitive, tuple(sorted(constants)), tuple(sorted(state)))
     kept = tuple(name in wanted for name in step.states)
     inputs = [*(constants[name] for name in step.constants), *(state[name] for name in step.states), xs]
-    last, ys, before = time_loop(Loop(step, len(step.constants), len(step.states)), inputs, kept)
+    last, ys, before = time_loop(Loop(step, len(step.constants), len(step.states), untried), inputs, kept)
     after = dict(zip(step.states, last, strict=True))
     traced = zip(chosen(step.states, kept), before, strict=True)
     return after, ys, {name: jnp.concatenate([one[1:], after[name][None]]) for name, one in traced}

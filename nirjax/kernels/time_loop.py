@@ -3,8 +3,8 @@
     (s_t, y_t) = step(c, s_{t-1}, x_t)        for t = 1 ... T, in every element alike
 
 `lax.scan` says the same, and on a GPU starts a handful of kernels in every step. Here the whole loop is one operation,
-which a GPU runs as one kernel (`nirjax.kernels.mosaic`) and every other device as the scan. So that forward mode,
-reverse mode, their mixtures and vmap all work, there are three operations, each with its meaning as a scan:
+which a GPU runs as one kernel (`nirjax.kernels.gpu`) and a CPU as the scan. So that forward mode, reverse mode, their
+mixtures and vmap all work, there are three operations, each a walk through time (`nirjax.kernels.walk`):
 
     forward     s_T, y_1 ... y_T, and where they are kept the states before each step, s_0 ... s_{T-1}
     tangent     the tangents of those, linear in the tangents of c, s_0 and x
@@ -25,14 +25,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from nirjax.kernels import mosaic
+from nirjax.kernels import gpu, tpu
+from nirjax.kernels.walk import Arrays, Walk, walk
 
-Arrays = Sequence[Array]
 Flags = tuple[bool, ...]
 
 CONSTANT, STATE, SEQUENCE = "constant", "state", "sequence"
@@ -45,11 +45,13 @@ class Loop:
     Attributes:
         step: (*constants, *state, x) -> (*state, y), elementwise; steps that are equal must compute the same.
         constants, states: how many arrays there are of each.
+        untried: kernels too that no device has run yet.
     """
 
     step: Callable[..., Sequence[Array]]
     constants: int
     states: int
+    untried: bool = False
 
     @property
     def inputs(self) -> int:
@@ -85,59 +87,59 @@ def chosen(values: Iterable[Any], flags: Iterable[bool]) -> list[Any]:
     return [value for value, flag in zip(values, flags, strict=True) if flag]
 
 
-# ------------------------------------------------------------------------------------------------------ as scans
+# ------------------------------------------------------------------------------------------------------- as walks
 
 
-def forward(*inputs: Array, loop: Loop, kept: Flags) -> list[Array]:
+def forward(*inputs: Array, loop: Loop, kept: Flags, walk: Walk = walk) -> list[Array]:
     """(*constants, *states, x) -> (*last states, y, *kept states before each step)."""
-    constants, states, xs = inputs[: loop.constants], inputs[loop.constants : -1], inputs[-1]
 
-    def advance(state: Any, x: Array) -> tuple[Any, Any]:
-        *after, y = loop.step(*constants, *state, x)
-        return tuple(after), (y, chosen(state, kept))
+    def step(constants: Arrays, state: Arrays, rows: Arrays) -> tuple[list[Array], list[Array]]:
+        *after, y = loop.step(*constants, *state, *rows)
+        return after, [y, *chosen(state, kept)]
 
-    last, (ys, before) = lax.scan(advance, tuple(states), xs)
-    return [*last, ys, *before]
+    last, results = walk(step, inputs[: loop.constants], inputs[loop.constants : -1], inputs[-1:])
+    return [*last, *results]
 
 
-def tangent(*arrays: Array, loop: Loop, kept: Flags, moved: Flags) -> list[Array]:
+def tangent(*arrays: Array, loop: Loop, kept: Flags, moved: Flags, walk: Walk = walk) -> list[Array]:
     """(*constants, *states before each step, x, *tangents of the moved inputs) -> tangents of what `forward` gives."""
     constants, before, xs, given = _residuals(loop, arrays)
     rest = iter(given)
     primals = (*constants, *(states[0] for states in before), xs)
     moves = [next(rest) if move else jnp.zeros_like(x) for x, move in zip(primals, moved, strict=True)]
 
-    def advance(to_state: Any, now: Any) -> tuple[Any, Any]:
-        state, x, to_x = now
-        directions = (*moves[: loop.constants], *to_state, to_x)
-        _, (*after, to_y) = jax.jvp(lambda *now: list(loop.step(*now)), (*constants, *state, x), directions)
-        return tuple(after), (to_y, chosen(to_state, kept))
+    def step(fixed: Arrays, to_state: Arrays, rows: Arrays) -> tuple[list[Array], list[Array]]:
+        *now, to_x = rows
+        directions = (*fixed[loop.constants :], *to_state, to_x)
+        at = (*fixed[: loop.constants], *now)
+        _, (*after, to_y) = jax.jvp(lambda *now: list(loop.step(*now)), at, directions)
+        return after, [to_y, *chosen(to_state, kept)]
 
-    last, (to_ys, to_before) = lax.scan(advance, tuple(moves[loop.constants : -1]), (tuple(before), xs, moves[-1]))
-    return [*last, to_ys, *to_before]
+    fixed = [*constants, *moves[: loop.constants]]
+    last, results = walk(step, fixed, moves[loop.constants : -1], [*before, xs, moves[-1]])
+    return [*last, *results]
 
 
-def adjoint(*arrays: Array, loop: Loop, kept: Flags, moved: Flags) -> list[Array]:
+def adjoint(*arrays: Array, loop: Loop, kept: Flags, moved: Flags, walk: Walk = walk) -> list[Array]:
     """(*constants, *states before each step, x, *cotangents of what `forward` gives) -> those of the moved inputs."""
     constants, before, xs, cotangents = _residuals(loop, arrays)
     last, to_ys, to_before = cotangents[: loop.states], cotangents[loop.states], cotangents[loop.states + 1 :]
     of_constants, of_states, of_x = moved[: loop.constants], moved[loop.constants : -1], moved[-1]
     wanted = (*of_constants, *[True] * loop.states, of_x)
-    first = sum(of_constants)
+    sums = sum(of_constants)
 
-    def advance(carry: Any, now: Any) -> tuple[Any, Any]:
-        (sums, to_state), (state, x, to_y, to_kept) = carry, now
-        found = loop.pull(wanted, (*constants, *state, x), (*to_state, to_y))
-        sums = tuple(total + one for total, one in zip(sums, found[:first], strict=True))
+    def step(constants: Arrays, carry: Arrays, rows: Arrays) -> tuple[list[Array], list[Array]]:
+        now, (to_y, *to_kept) = rows[: loop.states + 1], rows[loop.states + 1 :]
+        found = loop.pull(wanted, (*constants, *now), (*carry[sums:], to_y))
+        totals = [total + one for total, one in zip(carry[:sums], found[:sums], strict=True)]
         rest = iter(to_kept)
-        to_state = found[first : first + loop.states]
-        to_state = tuple(s + next(rest) if keep else s for s, keep in zip(to_state, kept, strict=True))
-        return (sums, to_state), (found[-1] if of_x else ())
+        to_state = found[sums : sums + loop.states]
+        to_state = [s + next(rest) if keep else s for s, keep in zip(to_state, kept, strict=True)]
+        return [*totals, *to_state], ([found[-1]] if of_x else [])
 
-    zeros = tuple(map(jnp.zeros_like, chosen(constants, of_constants)))
-    now = (tuple(before), xs, to_ys, tuple(to_before))
-    (sums, to_state), to_xs = lax.scan(advance, (zeros, tuple(last)), now, reverse=True)
-    return [*sums, *chosen(to_state, of_states), *([to_xs] if of_x else [])]
+    zeros = [jnp.zeros_like(constant) for constant in chosen(constants, of_constants)]
+    carry, to_xs = walk(step, constants, [*zeros, *last], [*before, xs, to_ys, *to_before], backward=True)
+    return [*carry[:sums], *chosen(carry[sums:], of_states), *to_xs]
 
 
 def _residuals(loop: Loop, arrays: Arrays) -> tuple[Arrays, Arrays, Array, Arrays]:
@@ -161,10 +163,22 @@ def _roles(loop: Loop, **choices: Flags) -> dict[str, list[str]]:
     }
 
 
-def _operation(
-    name: str, scan: Callable[..., list[Array]], takes: Sequence[str], gives: str, kernel: Any = None
-) -> Primitive:
-    """An operation of JAX: a scan, and where there is one a kernel for GPUs. `takes`, `gives`: keys of `_roles`."""
+WALKS: dict[str | None, Callable[[Loop], Walk]] = {
+    None: lambda loop: walk,
+    "cuda": lambda loop: gpu.walk,
+    "tpu": lambda loop: tpu.walk if loop.untried else walk,
+}
+"""How a device walks through time; None stands for all others."""
+
+
+def _walked(
+    meaning: Callable[..., list[Array]], walk_of: Callable[[Loop], Walk], *arrays: Array, loop: Loop, **choices: Any
+) -> list[Array]:
+    return meaning(*arrays, loop=loop, walk=walk_of(loop), **choices)
+
+
+def _operation(name: str, meaning: Callable[..., list[Array]], takes: Sequence[str], gives: str) -> Primitive:
+    """An operation of JAX: a scan, and where there is one a kernel. `takes` and `gives` are keys of `_roles`."""
     operation = Primitive(name)
     operation.multiple_results = True
 
@@ -174,7 +188,7 @@ def _operation(
         return operation.bind(*arrays, loop=loop, kept=kept, **moved_too)  # type: ignore[no-any-return,no-untyped-call]
 
     def shapes(*arrays: Any, **choices: Any) -> list[ShapedArray]:
-        found = jax.eval_shape(functools.partial(scan, **choices), *arrays)
+        found = jax.eval_shape(functools.partial(meaning, **choices), *arrays)
         return [ShapedArray(one.shape, one.dtype) for one in found]
 
     def batched(arrays: Arrays, axes: Sequence[Any], **choices: Any) -> tuple[list[Array], list[int]]:
@@ -193,15 +207,15 @@ def _operation(
 
     def derivative(primals: Arrays, tangents: Sequence[Any], **choices: Any) -> tuple[Any, Any]:
         moves = [ad.instantiate_zeros(move) for move in tangents]  # type: ignore[no-untyped-call]
-        return jax.jvp(functools.partial(scan, **choices), tuple(primals), tuple(moves))
+        return jax.jvp(functools.partial(meaning, **choices), tuple(primals), tuple(moves))
 
     operation.def_impl(run)  # type: ignore[no-untyped-call]
     operation.def_abstract_eval(shapes)  # type: ignore[no-untyped-call]
     batching.primitive_batchers[operation] = batched
     ad.primitive_jvps[operation] = derivative
-    mlir.register_lowering(operation, mlir.lower_fun(scan, multiple_results=True))
-    if kernel is not None:
-        mlir.register_lowering(operation, mlir.lower_fun(kernel, multiple_results=True), platform="cuda")
+    for platform, walk_of in WALKS.items():
+        lowering = mlir.lower_fun(functools.partial(_walked, meaning, walk_of), multiple_results=True)
+        mlir.register_lowering(operation, lowering, platform=platform)
     return operation
 
 
@@ -221,20 +235,9 @@ def _own_shapes(arrays: Arrays, axes: Sequence[int | None], loop: Loop, moved: F
     return chosen(shapes, moved[: loop.constants])
 
 
-def _or_scan(kernel: Callable[..., list[Array]], scan: Callable[..., list[Array]]) -> Callable[..., list[Array]]:
-    """The kernel where it can run the loop, else the scan."""
-
-    def run(*arrays: Array, loop: Loop, **choices: Any) -> list[Array]:
-        return (kernel if mosaic.can_run(loop, arrays) else scan)(*arrays, loop=loop, **choices)
-
-    return run
-
-
-_forward = _operation("time_loop", forward, ("inputs",), "results", _or_scan(mosaic.forward, forward))
+_forward = _operation("time_loop", forward, ("inputs",), "results")
 _tangent = _operation("time_loop_tangent", tangent, ("residuals", "moved"), "results")
-_adjoint = _operation(
-    "time_loop_adjoint", adjoint, ("residuals", "results"), "moved", _or_scan(mosaic.adjoint, adjoint)
-)
+_adjoint = _operation("time_loop_adjoint", adjoint, ("residuals", "results"), "moved")
 
 
 def _derivative(primals: Arrays, tangents: Sequence[Any], *, loop: Loop, kept: Flags) -> tuple[Any, Any]:

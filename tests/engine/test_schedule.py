@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nirjax
-from nirjax.engine.schedule import CACHE, KEPT, ROWS, Work, block_length, choose, schedule_of
+from nirjax.engine.schedule import CACHE, KEPT, KEPT_ON_ACCELERATOR, ROWS, Work, block_length, choose, schedule_of
 from nirjax.errors import ArgumentError
 
 
@@ -84,3 +84,14 @@ def test_what_is_given_is_taken() -> None:
 def test_a_schedule_that_is_none(given: Any) -> None:
     with pytest.raises(ArgumentError, match="schedule"):
         schedule_of(given)
+
+
+@given(st.integers(1, 100_000), st.integers(1, 1000), st.integers(1, 2**20))
+def test_an_accelerator_gets_one_block_or_the_longest_that_fit(time: int, samples: int, values: int) -> None:
+    chosen = choose(time, samples, _work(values), accelerator=True)
+    step = samples * 4 * values
+    if time * step <= KEPT_ON_ACCELERATOR:
+        assert chosen == nirjax.Schedule(None, recompute=False)
+    elif chosen.block is not None:
+        assert chosen.recompute
+        assert chosen.block * step <= 2 * KEPT_ON_ACCELERATOR or chosen.block <= 2 * time**0.5

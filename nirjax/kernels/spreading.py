@@ -1,0 +1,67 @@
+"""What a kernel's walk has in common on every device: arrays of one shape, and elements over several devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.experimental.custom_partitioning import custom_partitioning
+
+from nirjax.kernels.walk import Arrays
+
+OneDevice = Callable[[Arrays, Arrays, Arrays], tuple[list[Array], list[Array]]]
+
+
+def spread(
+    one_device: OneDevice, constants: Arrays, carry: Arrays, sequences: Arrays, results: int
+) -> tuple[list[Array], list[Array]]:
+    """A walk, where every device walks with its own elements through all of time.
+
+    Args:
+        one_device: (constants, carry, sequences) -> (last carry, results), for any part of the elements, with
+            constants and carry of the shape of a row.
+        constants, carry, sequences: as for `nirjax.kernels.walk.walk`.
+        results: how many results there are.
+    """
+    shape = sequences[0].shape[1:]
+    singles = [jnp.broadcast_to(one, shape) for one in (*constants, *carry)]
+
+    def run(*arrays: Array) -> list[Array]:
+        own, rows = arrays[: len(singles)], arrays[len(singles) :]
+        last, found = one_device(own[: len(constants)], own[len(constants) :], rows)
+        return [*last, *found]
+
+    several = shape and jax.device_count() > 1
+    taken = [*[False] * len(singles), *[True] * len(sequences)]
+    given = [*[False] * len(carry), *[True] * results]
+    found = (_partitioned(run, taken, given, len(shape)) if several else run)(*singles, *sequences)
+    last = [_summed(one, start.shape) for one, start in zip(found[: len(carry)], carry, strict=True)]
+    return last, list(found[len(carry) :])
+
+
+def _partitioned(
+    run: Callable[..., list[Array]], taken: Sequence[bool], given: Sequence[bool], axes: int
+) -> Callable[..., list[Array]]:
+    """The function for arrays that lie on several devices; taken, given: which have an axis of time."""
+    elements = " ".join(f"a{axis}" for axis in range(axes))
+    rule = [", ".join(f"t {elements}" if timed else elements for timed in side) for side in (taken, given)]
+    function = custom_partitioning(run)  # type: ignore[no-untyped-call]
+
+    def partition(mesh: Any, arguments: Any, results: Any) -> tuple[Any, Any, Any, Any]:
+        shardings = (jax.tree.map(lambda array: array.sharding, arrays) for arrays in (results, arguments))
+        return mesh, run, *shardings
+
+    function.def_partition(  # type: ignore[no-untyped-call]
+        partition=partition, sharding_rule=" -> ".join(rule), need_replication_factors=("t",)
+    )
+    return function
+
+
+def _summed(total: Array, shape: tuple[int, ...]) -> Array:
+    """Summed over the axes along which an array of `shape` was broadcast."""
+    lead = total.ndim - len(shape)
+    ones = [lead + axis for axis, size in enumerate(shape) if size != total.shape[lead + axis]]
+    return total.sum((*range(lead), *ones)).reshape(shape) if lead or ones else total
