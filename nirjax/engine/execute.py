@@ -79,9 +79,27 @@ def _at_rest(plan: Plan, params: Params, name: str, known: dict[str, Array]) -> 
 # --------------------------------------------------------------------------------------------------------- blocks
 
 
-def prepare(plan: Plan, params: Params) -> dict[str, Constants]:
+def prepare(plan: Plan, params: Params) -> Mapping[str, Constants]:
     """The constants of every node, computed once for all steps."""
-    return {name: p.prepare(plan.sites[name], _taken(plan, params, name)) for name, p in plan.primitives.items()}
+    constants = {name: p.prepare(plan.sites[name], _taken(plan, params, name)) for name, p in plan.primitives.items()}
+    return to_blocks(plan, constants)
+
+
+def to_blocks(plan: Plan, states: Mapping[str, Mapping[str, Array]]) -> States:
+    """States (or constants) as blocks have them: those of `plan.flat` with their node's axes as one."""
+    return _laid_out(plan, states, _as_vector)
+
+
+def from_blocks(plan: Plan, states: Mapping[str, Mapping[str, Array]]) -> States:
+    """The inverse of `to_blocks`."""
+    return _laid_out(plan, states, _as_shape)
+
+
+def _laid_out(plan: Plan, states: Mapping[str, Mapping[str, Array]], turn: Callable[..., Array]) -> States:
+    def turned(name: str, array: Array) -> Array:
+        return turn(plan.sites[name].output_shape, name in plan.channels_last, array) if name in plan.flat else array
+
+    return {name: {key: turned(name, value) for key, value in own.items()} for name, own in states.items()}
 
 
 def run_block(
@@ -161,15 +179,11 @@ def _run_alone(
         return state, (y, {variable: state[variable] for variable in wanted})
 
     shape = site.output_shape
-    if primitive.elementwise and len(shape) > 1:
-        # XLA compiles a loop over one axis to faster code than one over several.
-        as_vector, as_shape = (functools.partial(f, shape, last) for f in (_as_vector, _as_shape))
-        state, constants = jax.tree.map(as_vector, (states[name], constants))
-        state, (emitted, kept) = loop(advance, state, _as_vector(shape, False, xs))
-        states[name], kept = jax.tree.map(as_shape, (state, kept))
+    flat = name in plan.flat
+    states[name], (emitted, kept) = loop(advance, states[name], _as_vector(shape, False, xs) if flat else xs)
+    if flat:
+        kept = {variable: _as_shape(shape, last, trace) for variable, trace in kept.items()}
         emitted = emitted.reshape(xs.shape)
-    else:
-        states[name], (emitted, kept) = loop(advance, states[name], xs)
     traces.update({f"{name}.{variable}": trace for variable, trace in kept.items()})
     return emitted  # type: ignore[no-any-return]
 
@@ -322,7 +336,14 @@ def fold_blocks(
         the last states, the last carry, and what `f` kept of each block, concatenated over time.
     """
     constants = prepare(plan, params)
-    time = next(iter(inputs.values())).shape[0]
+    time, batch = _block_lead(plan, inputs)
+    given = states = to_blocks(plan, states)
+    single = batch if all(isinstance(n, int) and n == 1 for n in batch) else ()
+    if single:
+        # An axis of one sample has several layouts that mean the same, and XLA copies from one to the other.
+        alone = jax.eval_shape(lambda p: to_blocks(plan, initial_state(plan, p, ())), params)
+        states = jax.tree.map(lambda state, one: state.reshape(one.shape), states, alone)
+        inputs = {name: x.reshape(time, *plan.sites[name].input_shape) for name, x in inputs.items()}
     length = min(schedule.block or max(time, 1), max(time, 1))
     whole, rest = divmod(time, length)
 
@@ -331,6 +352,7 @@ def fold_blocks(
         if schedule.truncate:
             states = jax.tree.map(lambda s: jnp.where(number == 0, s, lax.stop_gradient(s)), states)
         states, outputs, traces = run_block(plan, constants, states, xs, record, cycle_loop)
+        outputs, traces = jax.tree.map(lambda y: y.reshape(y.shape[0], *single, *y.shape[1:]), (outputs, traces))
         folded, kept = f(folded, outputs, traces)
         return (states, folded), kept
 
@@ -350,4 +372,5 @@ def fold_blocks(
         carry, kept = one_block(carry, (whole, {name: x[whole * length :] for name, x in inputs.items()}))
         parts.append(kept)
     kept = parts[0] if len(parts) == 1 else jax.tree.map(lambda *ys: jnp.concatenate(ys), *parts)
-    return carry[0], carry[1], kept
+    states = jax.tree.map(lambda state, shaped: state.reshape(shaped.shape), carry[0], given)
+    return from_blocks(plan, states), carry[1], kept
