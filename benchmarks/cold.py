@@ -165,18 +165,22 @@ def turns(contenders: dict[str, Callable[[], Any]], rounds: int, repeats: int) -
     return {name: statistics.median(seconds) for name, seconds in found.items()}
 
 
+def measured(rounds: int, megabytes: int) -> dict[str, dict[str, float]]:
+    """Title to what was measured, in seconds."""
+    return {
+        "a cold process": cold(rounds),
+        "a call": calls(rounds),
+        "compiling": compiling(rounds),
+        f"reading {megabytes} MB": reading(rounds, megabytes),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--megabytes", type=int, default=500)
     arguments = parser.parse_args()
-    measured = {
-        "a cold process": cold(arguments.rounds),
-        "a call": calls(arguments.rounds),
-        "compiling": compiling(arguments.rounds),
-        f"reading {arguments.megabytes} MB": reading(arguments.rounds, arguments.megabytes),
-    }
-    for title, seconds in measured.items():
+    for title, seconds in measured(arguments.rounds, arguments.megabytes).items():
         print(title)
         for name, value in seconds.items():
             print(f"    {name:42} {1e3 * value:10.2f} ms")

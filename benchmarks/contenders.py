@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -80,6 +81,13 @@ class Process:
         task = Task(**vars(task) | {"options": task.options + self.contender.options})
         return self.ask("prepare", task=task.dumps())
 
+    def release(self) -> None:
+        """Forget the task, and what it held in memory. A worker that is gone has done so."""
+        with contextlib.suppress(ContenderError):
+            self.ask("release")
+
     def close(self) -> None:
-        self._running.stdin.close()
+        """End the worker."""
+        with contextlib.suppress(BrokenPipeError):
+            self._running.stdin.close()
         self._running.wait(timeout=30)

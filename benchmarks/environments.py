@@ -14,10 +14,11 @@ HERE = Path(__file__).parent / ".envs"
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment by name, and what is installed in it."""
+    """A virtual environment by name, what is installed in it, and what is installed before that."""
 
     name: str
     packages: tuple[str, ...]
+    before: tuple[str, ...] = ()
 
     def python(self, roots: list[Path]) -> str | None:
         """Its interpreter under the first of the folders that has it."""
@@ -36,17 +37,21 @@ class Environment:
         folder = HERE / self.name
         python = folder / "bin" / "python"
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", "--upgrade", "pip"], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *self.packages], check=True)
+        for packages in (("--upgrade", "pip"), self.before, self.packages):
+            if packages:
+                subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True)
         return str(python)
 
 
+TORCH = ("torch==2.13.0",)
 PEERS = Environment(
     "peers",
     ("norse==1.1.0", "snntorch==1.0.0", "sinabs==2.0.3", "spikingjelly==2.0.0", "nirtorch==2.6", "nir==1.0.8"),
+    before=TORCH,
 )
 SPYX = Environment("spyx", ("spyx==1.0.0", "nir==1.0.8"))
-ROCKPOOL = Environment("rockpool", ("rockpool==3.1.0", "nirtorch==2.6", "nir==1.0.8", "torch"))
+ROCKPOOL = Environment("rockpool", ("rockpool==3.1.0", "nirtorch==2.6", "nir==1.0.8"), before=TORCH)
+ROCKPOOL_JAX = Environment("rockpool-jax", ("rockpool==3.1.0", "jax==0.10.2", "nir==1.0.8"))
 AEON = Environment("aeon", ("--no-deps", "aeon==1.6.0"))
 """For the data that it ships; nothing of it is run."""
 
@@ -60,6 +65,8 @@ IN_ENVIRONMENT = {
     "sinabs": PEERS,
     "spikingjelly": PEERS,
     "nirtorch": PEERS,
+    "rockpool_torch": ROCKPOOL,
+    "rockpool_jax": ROCKPOOL_JAX,
 }
 NAMES = (*OWN, *IN_ENVIRONMENT)
 

@@ -1,4 +1,7 @@
-"""The rows of a run as JSON and as a Markdown table."""
+"""The rows of a run as JSON and as Markdown tables.
+
+python -m benchmarks.report benchmarks/results/cpu.json         prints the tables of an earlier run
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,17 @@ import json
 import math
 import os
 import platform
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks import bars
 from benchmarks.environments import OWN
-from benchmarks.measure import REFERENCE, Row
+from benchmarks.measure import REFERENCE, SLOW, SLOW_ROUNDS, VERY_SLOW, Row
 
-EAGER = ("norse", "snntorch", "sinabs", "spikingjelly", "nirtorch")
+EAGER = ("norse", "snntorch", "sinabs", "spikingjelly", "nirtorch", "rockpool_torch")
 """Peers that run step by step, uncompiled."""
 
 
@@ -83,14 +88,15 @@ def eager_means(rows: Sequence[Row]) -> dict[str, float]:
     return found
 
 
-def as_json(rows: Sequence[Row], versions: dict[str, str], arguments: str) -> str:
+def as_json(rows: Sequence[Row], once: dict[str, dict[str, float]], versions: dict[str, str], command: str) -> str:
     """Everything that was measured."""
     content = {
-        "command": arguments,
+        "command": command,
         "machine": machine(),
         "versions": versions,
         "rows": [figures(row, group) for group in grouped(rows) for row in group],
         "times_faster_than_eager_peers": eager_means(rows),
+        "once": once,
     }
     return json.dumps(content, indent=1) + "\n"
 
@@ -108,15 +114,22 @@ def as_markdown(content: dict[str, Any]) -> str:
         "the quotient within one round. A training step is the loss, the gradient of weights and biases (where there "
         "are none, of the input), and one SGD update. The limit is the same products with nothing between them. "
         "Mismatch: share of outputs that differ from nirjax's, step by step, under that contender's dialect. "
-        "MiB: temporary memory of the compiled program.",
+        "Rows with a mismatch, in bold, are left out of every ratio and mean. A contender that takes over "
+        f"{SLOW:g} s a call has {SLOW_ROUNDS} rounds, one that takes over {VERY_SLOW:g} s a single call. "
+        "MiB: temporary memory of the compiled program; compile: in seconds.",
         "",
-        "| workload | mode | contender | ms | quartiles | / limit | / best peer | mismatch | MiB | compile s |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        *bars.as_markdown(content),
+        "",
+        "| workload | mode | contender | ms | quartiles | rounds | / limit | / best peer | mismatch | MiB | compile |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [_line(row) for row in content["rows"]]
     for peer, times in content["times_faster_than_eager_peers"].items():
         lines.append("")
         lines.append(f"nirjax is {times:.1f} times faster than {peer}, as a geometric mean over the rows of both.")
+    for title, seconds in content["once"].items():
+        lines += ["", f"| {title} | ms |", "|---|---|"]
+        lines += [f"| {name} | {1e3 * value:.2f} |" for name, value in seconds.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -135,6 +148,7 @@ def _line(row: dict[str, Any]) -> str:
         row["contender"],
         shown(row["median"], 1e3) or "–",
         quartiles,
+        str(len(row["seconds"]) or ""),
         shown(row.get("over_limit")),
         f"{best:.2f} ({row['best_peer']})" if best else "",
         f"{mismatch} {'**' + row['trouble'] + '**' if row['trouble'] else ''}".strip(),
@@ -142,3 +156,7 @@ def _line(row: dict[str, Any]) -> str:
         shown(facts.get("compile_seconds")),
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    print(as_markdown(json.loads(Path(sys.argv[1]).read_text())), end="")

@@ -5,8 +5,10 @@
     python benchmarks/run.py --only stream,small --rounds 5
     python benchmarks/run.py --contenders nirjax,limit,handwritten,nirjax:block=16+recompute=1
 
-Contenders run in processes of their own, in turns, for several rounds. Writes benchmarks/results/NAME.json and
-benchmarks/RESULTS.md. Each contender's outputs are first compared with nirjax's under that contender's dialect.
+Contenders run in processes of their own, in turns, for several rounds; those that take seconds a call have fewer.
+Each contender's outputs are first compared with nirjax's under that contender's dialect. Then comes what happens once
+(`benchmarks/cold.py`). Writes benchmarks/results/NAME.json and benchmarks/RESULTS.md. All of it takes about half an
+hour on two cores.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import environments, report
+from benchmarks import cold, environments, report
 from benchmarks.contenders import Contender
 from benchmarks.measure import Row, compare
 from benchmarks.workloads import AbsentError, named
@@ -39,14 +41,16 @@ def main(words: list[str] | None = None) -> None:
                 print(report.progress(row, rows), flush=True)
         except AbsentError as absent:
             print(f"{workload.name}: skipped: {absent}")
-    write(rows, versions, arguments.name, " ".join(["python benchmarks/run.py", *(words or sys.argv[1:])]))
+    once = cold.measured(rounds=5, megabytes=500) if arguments.cold else {}
+    command = " ".join(["python benchmarks/run.py", *(words or sys.argv[1:])])
+    write(report.as_json(rows, once, versions, command), arguments.name)
 
 
 def parsed(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help="workloads or families, by comma")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of every contender (7)")
-    parser.add_argument("--seconds", type=float, default=0.5, help="about how long a turn lasts (0.5)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of every contender (5)")
+    parser.add_argument("--seconds", type=float, default=0.25, help="about how long a turn lasts (0.25)")
     parser.add_argument(
         "--contenders",
         nargs="+",
@@ -55,7 +59,12 @@ def parsed(words: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--envs", type=Path, action="append", default=[], help="a folder of environments to use")
     parser.add_argument("--name", default="cpu", help="of the file under benchmarks/results (cpu)")
-    return parser.parse_args(words)
+    parser.add_argument(
+        "--cold", action=argparse.BooleanOptionalAction, help="also what happens once (yes, unless --only is given)"
+    )
+    arguments = parser.parse_args(words)
+    arguments.cold = not arguments.only if arguments.cold is None else arguments.cold
+    return arguments
 
 
 def contenders(arguments: argparse.Namespace) -> list[Contender]:
@@ -64,10 +73,9 @@ def contenders(arguments: argparse.Namespace) -> list[Contender]:
     return [environments.contender(word, arguments.envs) for word in words]
 
 
-def write(rows: list[Row], versions: dict[str, str], name: str, command: str) -> None:
-    """The JSON file and the table."""
+def write(text: str, name: str) -> None:
+    """The JSON file, and the tables made from it."""
     (HERE / "results").mkdir(exist_ok=True)
-    text = report.as_json(rows, versions, command)
     (HERE / "results" / f"{name}.json").write_text(text)
     (HERE / "RESULTS.md").write_text(report.as_markdown(json.loads(text)))
 

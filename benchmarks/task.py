@@ -21,8 +21,8 @@ class Task:
         workload: its name.
         mode: "forward": outputs from inputs. "training": the loss, the gradient of weights and biases, and one SGD
             update; where the graph has no weights the input stands in for them.
-        folder: holds graph.nir, unit.nir (the same with each neuron's r taken into the weights before it), x.npy
-            (time, batch, *shape) and target.npy (batch, *shape).
+        folder: holds graph.nir, flat.nir (the same without subgraphs), unit.nir (flat, with each LIF's r taken into
+            the weights before it), x.npy (time, batch, *shape) and target.npy (batch, *shape).
         dt: the time step, in the graph's unit.
         options: "block=16", say: words for the contender.
     """
@@ -36,6 +36,10 @@ class Task:
     @property
     def graph(self) -> Path:
         return Path(self.folder, "graph.nir")
+
+    @property
+    def flat_graph(self) -> Path:
+        return Path(self.folder, "flat.nir")
 
     @property
     def unit_graph(self) -> Path:
@@ -74,7 +78,7 @@ class Job:
         output: what the network emits, (time, batch, *shape); None where there is nothing to compare.
         facts: of the compiled program: flops, temporary bytes, seconds to compile.
         dialect: the one under which nirjax must emit the same, as `nirjax.from_nir` takes it.
-        graph: the file that it was built from: "graph.nir", or "unit.nir", whose r is 1.
+        graph: the file that it was built from: "graph.nir", "flat.nir", or "unit.nir", whose r is 1.
     """
 
     call: Callable[[], Any]

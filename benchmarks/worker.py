@@ -30,7 +30,7 @@ from benchmarks.task import Job, Task
 
 PACKAGES = (
     *("nirjax", "jax", "jaxlib", "flax", "torch", "numpy", "nir"),
-    *("nirtorch", "norse", "snntorch", "sinabs", "spikingjelly", "spyx"),
+    *("nirtorch", "norse", "snntorch", "sinabs", "spikingjelly", "spyx", "rockpool"),
 )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from benchmarks.peers import UnsupportedError
+from benchmarks.peers.chains import chain
 from benchmarks.task import LEARNING_RATE, Job, Task
 
 Neuron = Callable[[Any, Any], tuple[Any, Any]]
@@ -21,30 +22,6 @@ def read(path: Any) -> nir.NIRGraph:
 
 def tensor(array: Any) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, np.float32))
-
-
-def one(array: np.ndarray) -> float:
-    """The one value of a uniform array.
-
-    Raises:
-        UnsupportedError: it is not uniform.
-    """
-    if not np.allclose(array, array.flat[0]):
-        raise UnsupportedError("parameters that differ from neuron to neuron")
-    return float(array.flat[0])
-
-
-def chain(graph: nir.NIRGraph) -> list[tuple[str, str | None]]:
-    """The nodes from input to output, each with the Affine that leads from it back to itself, if there is one."""
-    loops = {a: b for a, b in graph.edges if (b, a) in graph.edges and isinstance(graph.nodes[b], nir.Affine)}
-    loops = {a: b for a, b in loops.items() if not isinstance(graph.nodes[a], nir.Affine)}
-    following = {a: b for a, b in graph.edges if b not in loops.values() and a not in loops.values()}
-    (name,) = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
-    found = []
-    while not isinstance(graph.nodes[following[name]], nir.Output):
-        name = following[name]
-        found.append((name, loops.get(name)))
-    return found
 
 
 def product(node: Any) -> torch.nn.Module:
@@ -128,7 +105,8 @@ class Folded(torch.nn.Module):
 def job(task: Task, network: Callable[[torch.Tensor], torch.Tensor], *, dialect: str, graph: str = "graph.nir") -> Job:
     """Forward without gradients, or one training step by SGD on weights and biases."""
     x, target = tensor(task.x()), tensor(task.target())
-    weights = [p for name, p in network.named_parameters() if name.endswith(("weight", "bias"))]
+    chosen = ("weight", "bias", "w_rec")
+    weights = [p for name, p in network.named_parameters() if name.endswith(chosen) and p.requires_grad]
     if not weights:
         x.requires_grad_(task.training)
     optimizer = torch.optim.SGD(weights or [x], lr=LEARNING_RATE)

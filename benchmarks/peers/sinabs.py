@@ -10,7 +10,7 @@ import sinabs.activation
 import sinabs.layers
 import torch
 
-from benchmarks.peers import UnsupportedError, eager
+from benchmarks.peers import UnsupportedError, chains, eager
 from benchmarks.task import Job, Task
 
 
@@ -20,7 +20,7 @@ class Network(torch.nn.Module):
     def __init__(self, graph: nir.NIRGraph, dt: float) -> None:
         super().__init__()
         layers = []
-        for name, loop in eager.chain(graph):
+        for name, loop in chains.chain(graph):
             if loop is not None:
                 raise UnsupportedError("sinabs' importer drops recurrence")
             node = graph.nodes[name]
@@ -49,5 +49,7 @@ def neuron(node: Any, dt: float) -> torch.nn.Module:
 
 def build(task: Task) -> Job:
     """Its LIF takes its input whole: so do the graphs, whose r is tau / dt."""
-    network = Network(eager.read(task.graph), task.dt)
-    return eager.job(task, network, dialect="sinabs(spike_fn='SingleSpike', norm_input=False)")
+    network = Network(eager.read(task.flat_graph), task.dt)
+    return eager.job(
+        task, network, dialect="sinabs(spike_fn='SingleSpike', norm_input=False)", graph=task.flat_graph.name
+    )

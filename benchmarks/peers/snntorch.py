@@ -40,5 +40,7 @@ class Cell(torch.nn.Module):
 
 def build(task: Task) -> Job:
     """Leaky and Synaptic take their input whole: so do the graphs, whose r is tau / dt."""
-    network = eager.Network(eager.read(task.graph), lambda node: Cell(node, task.dt), at_rest=True)
-    return eager.job(task, network, dialect="snntorch(reset_mechanism='zero', reset_delay=False)")
+    network = eager.Network(eager.read(task.flat_graph), lambda node: Cell(node, task.dt), at_rest=True)
+    return eager.job(
+        task, network, dialect="snntorch(reset_mechanism='zero', reset_delay=False)", graph=task.flat_graph.name
+    )

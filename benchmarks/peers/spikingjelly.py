@@ -8,7 +8,7 @@ import nir
 import torch
 from spikingjelly.activation_based import functional, neuron
 
-from benchmarks.peers import UnsupportedError, eager
+from benchmarks.peers import UnsupportedError, chains, eager
 from benchmarks.task import Job, Task
 
 
@@ -18,7 +18,7 @@ class Network(torch.nn.Module):
     def __init__(self, graph: nir.NIRGraph, dt: float) -> None:
         super().__init__()
         layers = []
-        for name, loop in eager.chain(graph):
+        for name, loop in chains.chain(graph):
             if loop is not None:
                 raise UnsupportedError("not built: a recurrent layer of SpikingJelly runs in single-step mode")
             node = graph.nodes[name]
@@ -31,9 +31,9 @@ class Network(torch.nn.Module):
 
 
 def cell(node: Any, dt: float) -> torch.nn.Module:
-    choices = {"v_threshold": eager.one(node.v_threshold), "v_reset": eager.one(node.v_reset), "step_mode": "m"}
+    choices = {"v_threshold": chains.one(node.v_threshold), "v_reset": chains.one(node.v_reset), "step_mode": "m"}
     if isinstance(node, nir.LIF):
-        return neuron.LIFNode(tau=eager.one(node.tau) / dt, decay_input=False, **choices)
+        return neuron.LIFNode(tau=chains.one(node.tau) / dt, decay_input=False, **choices)
     if isinstance(node, nir.IF):
         return neuron.IFNode(**choices)
     raise UnsupportedError(f"not built: {type(node).__name__}")
@@ -41,5 +41,5 @@ def cell(node: Any, dt: float) -> torch.nn.Module:
 
 def build(task: Task) -> Job:
     """Without decay_input a node takes its input whole: so do the graphs, whose r is tau / dt."""
-    network = Network(eager.read(task.graph), task.dt)
-    return eager.job(task, network, dialect="spikingjelly()")
+    network = Network(eager.read(task.flat_graph), task.dt)
+    return eager.job(task, network, dialect="spikingjelly()", graph=task.flat_graph.name)

@@ -80,9 +80,27 @@ def _at_rest(plan: Plan, params: Params, name: str, known: dict[str, Array]) -> 
 # --------------------------------------------------------------------------------------------------------- blocks
 
 
-def prepare(plan: Plan, params: Params) -> dict[str, Constants]:
+def prepare(plan: Plan, params: Params) -> Mapping[str, Constants]:
     """The constants of every node, computed once for all steps."""
-    return {name: p.prepare(plan.sites[name], _taken(plan, params, name)) for name, p in plan.primitives.items()}
+    constants = {name: p.prepare(plan.sites[name], _taken(plan, params, name)) for name, p in plan.primitives.items()}
+    return to_blocks(plan, constants)
+
+
+def to_blocks(plan: Plan, states: Mapping[str, Mapping[str, Array]]) -> States:
+    """States (or constants) as blocks have them: those of `plan.flat` with their node's axes as one."""
+    return _laid_out(plan, states, _as_vector)
+
+
+def from_blocks(plan: Plan, states: Mapping[str, Mapping[str, Array]]) -> States:
+    """The inverse of `to_blocks`."""
+    return _laid_out(plan, states, _as_shape)
+
+
+def _laid_out(plan: Plan, states: Mapping[str, Mapping[str, Array]], turn: Callable[..., Array]) -> States:
+    def turned(name: str, array: Array) -> Array:
+        return turn(plan.sites[name].output_shape, name in plan.channels_last, array) if name in plan.flat else array
+
+    return {name: {key: turned(name, value) for key, value in own.items()} for name, own in states.items()}
 
 
 def run_block(
@@ -163,22 +181,17 @@ def _run_alone(
     if primitive.block is not None and not wanted:
         states[name], ys = primitive.block(site, constants, states[name], xs)
         return ys
-    shape, state, given = site.output_shape, states[name], xs
-    # XLA compiles a loop over one axis to faster code than one over several.
-    as_one = primitive.elementwise and len(shape) > 1
-    if as_one:
-        state, constants = jax.tree.map(functools.partial(_as_vector, shape, last), (state, constants))
-        given = _as_vector(shape, False, xs)
+    flat, shape = name in plan.flat, site.output_shape
+    given = _as_vector(shape, False, xs) if flat else xs
     if primitive.elementwise and fused != "never" and xs.shape[0] != 1:
-        state, ys, kept = node_loop(site, primitive, constants, state, given, wanted, untried=fused == "always")
+        untried = fused == "always"
+        states[name], ys, kept = node_loop(site, primitive, constants, states[name], given, wanted, untried)
     else:
-        state, ys, kept = _node_steps(site, primitive, constants, state, given, wanted)
-    if as_one:
-        state, kept = jax.tree.map(functools.partial(_as_shape, shape, last), (state, kept))
-        ys = ys.reshape(xs.shape)
-    states[name] = state
+        states[name], ys, kept = _node_steps(site, primitive, constants, states[name], given, wanted)
+    if flat:
+        kept = {variable: _as_shape(shape, last, trace) for variable, trace in kept.items()}
     traces.update({f"{name}.{variable}": trace for variable, trace in kept.items()})
-    return ys
+    return ys.reshape(xs.shape) if flat else ys
 
 
 def _node_steps(
@@ -344,7 +357,14 @@ def fold_blocks(
         the last states, the last carry, and what `f` kept of each block, concatenated over time.
     """
     constants = prepare(plan, params)
-    time = next(iter(inputs.values())).shape[0]
+    time, batch = _block_lead(plan, inputs)
+    given = states = to_blocks(plan, states)
+    single = batch if all(isinstance(n, int) and n == 1 for n in batch) else ()
+    if single:
+        # An axis of one sample has several layouts that mean the same, and XLA copies from one to the other.
+        alone = jax.eval_shape(lambda p: to_blocks(plan, initial_state(plan, p, ())), params)
+        states = jax.tree.map(lambda state, one: state.reshape(one.shape), states, alone)
+        inputs = {name: x.reshape(time, *plan.sites[name].input_shape) for name, x in inputs.items()}
     length = min(schedule.block or max(time, 1), max(time, 1))
     whole, rest = divmod(time, length)
 
@@ -353,6 +373,7 @@ def fold_blocks(
         if schedule.truncate:
             states = jax.tree.map(lambda s: jnp.where(number == 0, s, lax.stop_gradient(s)), states)
         states, outputs, traces = run_block(plan, constants, states, xs, record, schedule)
+        outputs, traces = jax.tree.map(lambda y: y.reshape(y.shape[0], *single, *y.shape[1:]), (outputs, traces))
         folded, kept = f(folded, outputs, traces)
         return (states, folded), kept
 
@@ -371,4 +392,5 @@ def fold_blocks(
         carry, kept = one_block(carry, (whole, {name: x[whole * length :] for name, x in inputs.items()}))
         parts.append(kept)
     kept = parts[0] if len(parts) == 1 else jax.tree.map(lambda *ys: jnp.concatenate(ys), *parts)
-    return carry[0], carry[1], kept
+    states = jax.tree.map(lambda state, shaped: state.reshape(shaped.shape), carry[0], given)
+    return from_blocks(plan, states), carry[1], kept

@@ -61,6 +61,8 @@ class Plan:
         waiting: nodes whose output does not depend on their present input; they impose no order.
         stages: in order of execution.
         channels_last: nodes whose output is kept channels last within a block.
+        flat: lone neurons of several axes, whose states and constants have them as one within a run: XLA compiles a
+            loop over one axis to faster code than one over several.
         inputs, outputs: the graph's ports, in file order.
         paths: dotted path to the names that lead to the node in the nested graph.
         start: where registers start: "rest" or "zero".
@@ -74,6 +76,7 @@ class Plan:
     waiting: frozenset[str]
     stages: tuple[Stage, ...]
     channels_last: frozenset[str]
+    flat: frozenset[str]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     paths: dict[str, Path]
@@ -159,6 +162,7 @@ def lower(
         waiting=waiting,
         stages=stages,
         channels_last=_channels_last(stages, sources, sites, primitives),
+        flat=_flat(stages, sites, primitives),
         inputs=flat.inputs,
         outputs=flat.outputs,
         paths=flat.paths,
@@ -181,6 +185,11 @@ def _channels_last(
         if primitive.channels_last or (primitive.elementwise and fed and found.issuperset(fed)):
             found.add(name)
     return frozenset(found)
+
+
+def _flat(stages: Sequence[Stage], sites: Mapping[str, Site], primitives: Mapping[str, Primitive]) -> frozenset[str]:
+    alone = (stage.members[0] for stage in stages if not stage.cyclic)
+    return frozenset(name for name in alone if primitives[name].elementwise and len(sites[name].output_shape) > 1)
 
 
 def _work(sites: Mapping[str, Site], cyclic: bool) -> Work:

@@ -115,7 +115,8 @@ def accumulated(
 
     def one_step(states: execute.States, inputs: execute.Values) -> list[Array]:
         constants = execute.prepare(plan, model.params)
-        return signals(*execute.run_block(plan, constants, states, inputs, record, WHOLE)[1:])
+        blocked = execute.to_blocks(plan, states)
+        return signals(*execute.run_block(plan, constants, blocked, inputs, record, WHOLE)[1:])
 
     def update(carry: Any, outputs: execute.Values, traces: execute.Values) -> tuple[Any, tuple[()]]:
         start, carries = carry
