@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import DTypeLike
@@ -65,6 +66,16 @@ class Site:
             return x
         kind = jnp.finfo(self.product_dtype)  # type: ignore[no-untyped-call]
         return lax.reduce_precision(x, kind.nexp, kind.nmant)
+
+    @property
+    def precision(self) -> lax.Precision | None:
+        """Of products: the dtype's own, where an accelerator would round factors without a word (to TF32, bfloat16).
+
+        None, which leaves it to JAX, where they have been rounded, or where `jax.default_matmul_precision` is set.
+        """
+        chosen = getattr(jax.config, "jax_default_matmul_precision", None)
+        left = self.product_dtype is not None or chosen is not None
+        return None if left else lax.Precision.HIGHEST
 
     def spike(self, u: Array, threshold: Array) -> Array:
         """Spikes of a membrane u, one or many a step as the discretisation says, with the surrogate's derivative."""

@@ -29,10 +29,18 @@ from jax.interpreters import ad, batching, mlir
 Pads = tuple[tuple[int, int], ...]
 
 
-def convolve(x: Array, weight: Array, *, strides: Sequence[int], pads: Pads, dilations: Sequence[int]) -> Array:
+def convolve(
+    x: Array,
+    weight: Array,
+    *,
+    strides: Sequence[int],
+    pads: Pads,
+    dilations: Sequence[int],
+    precision: lax.Precision | None = None,
+) -> Array:
     """y, without groups and without a bias."""
-    spread = (1,) * len(strides)
-    return _bound(x, weight, strides=tuple(strides), pads=tuple(pads), spread=spread, dilations=tuple(dilations))
+    window = {"strides": tuple(strides), "pads": tuple(pads), "dilations": tuple(dilations)}
+    return _bound(x, weight, **window, spread=(1,) * len(strides), precision=precision)
 
 
 def _bound(x: Array, weight: Array, **window: Any) -> Array:
@@ -48,6 +56,7 @@ def _computed(
     pads: Pads,
     spread: tuple[int, ...],
     dilations: tuple[int, ...],
+    precision: lax.Precision | None,
 ) -> Array:
     """What the primitive stands for; `spread` dilates x, which the gradient of a stride asks for."""
     space = "HW"[: len(strides)]
@@ -58,6 +67,7 @@ def _computed(
         pads,
         lhs_dilation=spread,
         rhs_dilation=dilations,
+        precision=precision,
         dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
     )
 
@@ -83,7 +93,7 @@ def _to_input(cotangent: Array, x: Any, weight: Array, **window: Any) -> Array:
         front = kernel - 1 - window["pads"][axis][0]
         pads.append((front, wanted + kernel - 1 - given - front))
     turned = {"strides": window["spread"], "spread": window["strides"], "dilations": window["dilations"]}
-    return _bound(cotangent, flipped, pads=tuple(pads), **turned)
+    return _bound(cotangent, flipped, pads=tuple(pads), precision=window["precision"], **turned)
 
 
 def _to_weight(cotangent: Array, x: Array, weight: Any, **window: Any) -> Array:
@@ -98,7 +108,8 @@ def _to_weight(cotangent: Array, x: Array, weight: Any, **window: Any) -> Array:
     turned = {"strides": window["dilations"], "spread": window["spread"], "dilations": window["strides"]}
     channels_as_samples = jnp.swapaxes(x, 0, -1)
     samples_as_channels = jnp.moveaxis(cotangent, 0, -2)
-    return jnp.moveaxis(_bound(channels_as_samples, samples_as_channels, pads=tuple(pads), **turned), 0, -2)
+    turned |= {"pads": tuple(pads), "precision": window["precision"]}
+    return jnp.moveaxis(_bound(channels_as_samples, samples_as_channels, **turned), 0, -2)
 
 
 def _batched(arguments: Sequence[Array], axes: Sequence[Any], **window: Any) -> tuple[Array, int]:
@@ -111,7 +122,7 @@ def _batched(arguments: Sequence[Array], axes: Sequence[Any], **window: Any) -> 
 
 
 _convolution = Primitive("channels_last_convolution")
-_compiled = jax.jit(_computed, static_argnames=("strides", "pads", "spread", "dilations"))
+_compiled = jax.jit(_computed, static_argnames=("strides", "pads", "spread", "dilations", "precision"))
 _convolution.def_impl(_compiled)  # type: ignore[no-untyped-call]
 _convolution.def_abstract_eval(_shape)  # type: ignore[no-untyped-call]
 ad.defbilinear(_convolution, _to_input, _to_weight)  # type: ignore[no-untyped-call]

@@ -31,6 +31,7 @@ def convolve(site: Site, params: Parameters, x: Array) -> Array:
     """The convolution with its bias, x (*lead, *space, channels)."""
     node = cast(Conv2d, site.node)
     window: dict[str, Any] = {"strides": node.strides(), "pads": node.pads(), "dilations": node.dilations()}
+    window["precision"] = site.precision
     axes = len(site.input_shape)
     samples = site.factor(x.reshape(-1, *x.shape[x.ndim - axes :]))
     weight = site.factor(jnp.moveaxis(params["weight"], (0, 1), (-1, -2)))
@@ -42,7 +43,14 @@ def convolve(site: Site, params: Parameters, x: Array) -> Array:
 
 
 def _grouped(
-    x: Array, weight: Array, groups: int, *, strides: Shape, pads: channels_last.Pads, dilations: Shape
+    x: Array,
+    weight: Array,
+    groups: int,
+    *,
+    strides: Shape,
+    pads: channels_last.Pads,
+    dilations: Shape,
+    precision: lax.Precision | None,
 ) -> Array:
     space = "HW"[: len(strides)]
     return lax.conv_general_dilated(
@@ -52,6 +60,7 @@ def _grouped(
         pads,
         rhs_dilation=dilations,
         feature_group_count=groups,
+        precision=precision,
         dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
     )
 

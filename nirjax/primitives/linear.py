@@ -35,8 +35,8 @@ def linear(site: Site, params: Parameters, x: Array) -> Array:
     x, weight = (one.astype(site.product_dtype or one.dtype) for one in factors)
     if weight.ndim == 2:
         over = (((x.ndim - 1,), (0 if turned else 1,)), ((), ()))
-        return lax.dot_general(x, weight, over, preferred_element_type=site.dtype)
-    return jnp.einsum("...i,...oi->...o", x, weight, preferred_element_type=site.dtype)
+        return lax.dot_general(x, weight, over, precision=site.precision, preferred_element_type=site.dtype)
+    return jnp.einsum("...i,...oi->...o", x, weight, precision=site.precision, preferred_element_type=site.dtype)
 
 
 def affine(site: Site, params: Parameters, x: Array) -> Array:
