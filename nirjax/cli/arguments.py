@@ -24,11 +24,23 @@ class UsageError(NIRError):
     """The command line itself is wrong."""
 
 
+class Paragraphs(argparse.HelpFormatter):
+    """Paragraphs stay apart; each is filled to the terminal's width, but for an example, which stays a line to copy."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        lines: list[str] = []
+        for paragraph in text.split("\n\n"):
+            filled = super()._fill_text
+            parts = paragraph.split("\n") if paragraph.startswith("example: ") else [paragraph]
+            lines += ["", *(part if part.startswith("example: ") else filled(part, width, indent) for part in parts)]
+        return "\n".join(lines[1:])
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are exceptions, so that one place prints them."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        kwargs.setdefault("formatter_class", Paragraphs)
         kwargs.setdefault("allow_abbrev", False)
         super().__init__(*args, **kwargs)
 
@@ -66,7 +78,7 @@ def add_repair(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_semantics(parser: argparse.ArgumentParser) -> None:
+def add_semantics(parser: argparse.ArgumentParser, *, default: str = "nir") -> None:
     """--dt and --dialect: how the graph is run."""
     parser.add_argument(
         "--dt",
@@ -76,8 +88,7 @@ def add_semantics(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dialect",
         metavar="NAME",
-        help="the discrete semantics: a name, or a call such as 'snntorch(reset_delay=False)' "
-        "(default: that of --target, else nir)",
+        help=f"the discrete semantics: a name, or a call such as 'snntorch(reset_delay=False)' (default: {default})",
     )
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nirjax.cli.arguments import add_graph, add_json, add_semantics, graph_of
+from nirjax.cli.data_files import check_new, check_place
+from nirjax.cli.pictures import check_picture, save
 from nirjax.cli.terminal import EXIT_CODES, FINE, in_shell, say, show_json, show_table, shown
 
 if TYPE_CHECKING:
@@ -45,6 +47,11 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Show the graph."""
+    if args.plot:
+        check_picture(args.plot)
+    if args.dot:
+        check_place(args.dot)
+        check_new(args.dot, args.graph, option="--dot")
     graph = graph_of(args)
     facts = facts_of(graph, args.dt, args.dialect or "nir", args.target)
     if args.plot:
@@ -163,7 +170,6 @@ def draw(graph: NIRGraph, path: str, *, title: str) -> None:
         FileError: the picture cannot be written.
     """
     from nirjax import plot
-    from nirjax.cli.pictures import save
 
     save(plot.graph(graph, title=title), path)
 
@@ -174,16 +180,14 @@ def write_dot(graph: NIRGraph, args: argparse.Namespace) -> None:
     Raises:
         FileError: it cannot be written.
     """
-    from nirjax.cli.data_files import check_new
     from nirjax.ir.atomic import replace_file
     from nirjax.plot import to_dot
 
-    check_new(args.dot, args.graph)
     source: Any = graph
     if args.dt is not None:
         from nirjax.engine.model import from_nir
 
-        source = from_nir(graph, dt=args.dt, dialect=args.dialect)
+        source = from_nir(graph, dt=args.dt, dialect=args.dialect or "nir")
     replace_file(args.dot, to_dot(source, parameters=True, title=args.graph).encode())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,19 +24,32 @@ FINDINGS = 1
 """Exit code: the command ran, and what it looked for was found: differences, invalid files, a broken promise."""
 USER_ERROR = 2
 """Exit code: wrong arguments, files or data."""
-INTERRUPTED = 130
-"""Exit code: Ctrl-C."""
 
 EXIT_CODES = "exit codes: 0 fine, 2 wrong arguments, files or data"
 
 _PIPED_WIDTH = 160
 
+_OPTIONS = (
+    "dt",
+    "dialect",
+    "target",
+    "bits",
+    "record",
+    "trainable",
+    "surrogate",
+    "batch_size",
+    "checkpoints",
+    "resume",
+)
+"""Arguments of the library that are options of the same name."""
+
 _HINTS = {
     "nirjax.read(path, repair=True)": "--repair",
     "nirjax.read(path, repair='rewire')": "--rewire",
     "`time_axis` says where time is": "x is (sample, time, *shape)",
-    "field 'trainable'": "--trainable",
     "resume=True": "--resume",
+    "'mesh'": "'--devices'",
+    "np.swapaxes(trace, 0, 1)": "say --sample-first for what `nirjax run` wrote",
 }
 """Words of the library, and those of the command line in their place."""
 
@@ -109,7 +123,9 @@ def in_shell(text: str) -> str:
     """A text whose hints speak of Python, speaking of options."""
     for hint, words in _HINTS.items():
         text = text.replace(hint, words)
-    return text
+    for option in _OPTIONS:
+        text = text.replace(f"field '{option}'", f"--{option.replace('_', '-')}")
+    return re.sub(r"field '(--?[a-z-]+)'", r"\1", text)
 
 
 def shown(name: str) -> str:
