@@ -176,10 +176,10 @@ MARKDOWN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.
 
 
 @pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_of_a_page_lead_to_files(page):
+def test_links_of_a_page_lead_somewhere(page):
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     for address in re.findall(r"\]\(([^)#\s]+)", text):
-        assert "://" in address or (page.parent / address).is_file(), address
+        assert "://" in address or (page.parent / address).exists(), address
 
 
 def test_every_public_name_is_in_the_reference():

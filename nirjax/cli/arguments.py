@@ -7,6 +7,7 @@ import ast
 import math
 from typing import TYPE_CHECKING, Any
 
+from nirjax.cli.terminal import waiting
 from nirjax.errors import ArgumentError, NIRError
 
 if TYPE_CHECKING:
@@ -186,9 +187,10 @@ def model_of(args: argparse.Namespace, *, surrogate: str | None = None) -> Model
     graph = graph_of(args)
     dialect = dialect_of(args.dialect or default_dialect(args, graph))
     chosen = None if surrogate is None else surrogate_of(surrogate)
-    from nirjax.engine.model import from_nir
+    with waiting("making the model", quiet=args.json):
+        from nirjax.engine.model import from_nir
 
-    return from_nir(graph, dt=args.dt, dialect=dialect, surrogate=chosen)
+        return from_nir(graph, dt=args.dt, dialect=dialect, surrogate=chosen)
 
 
 def default_dialect(args: argparse.Namespace, graph: NIRGraph) -> Dialect | str:

@@ -11,7 +11,7 @@ import numpy as np
 from nirjax.cli.arguments import add_json, add_repair, add_semantics, positive
 from nirjax.cli.data_files import read_arrays, recordings_of
 from nirjax.cli.pictures import check_picture, figure, save
-from nirjax.cli.terminal import FINDINGS, FINE, say, show_json
+from nirjax.cli.terminal import FINDINGS, FINE, say, show_json, waiting
 from nirjax.errors import ArgumentError, DataError, GraphError
 
 if TYPE_CHECKING:
@@ -58,15 +58,10 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Run both sides and say how they compare."""
-    from nirjax.comparison import SPIKES, compare
-
     if args.plot:
         check_picture(args.plot)
-    a, b = (_side(args, side) for side in ("a", "b"))
-    model = next((side for side in (a, b) if hasattr(side, "program")), None)
-    recorded = next((getattr(args, name) for name, side in (("a", a), ("b", b)) if hasattr(side, "walk")), None)
-    x = None if model is None else _input(model, args, recorded)
-    found = compare(a, b, x, record=args.record or SPIKES)
+    with waiting("comparing", quiet=args.json):
+        found = compared(args)
     if args.plot:
         _draw(found, args)
     if args.json:
@@ -76,6 +71,21 @@ def execute(args: argparse.Namespace) -> int:
     else:
         say(str(found))
     return FINE if found.equal else FINDINGS
+
+
+def compared(args: argparse.Namespace) -> Comparison:
+    """What comes of running both sides.
+
+    Raises:
+        NIRError: what reading, `nirjax.from_nir` and `nirjax.compare` raise.
+    """
+    from nirjax.comparison import SPIKES, compare
+
+    a, b = (_side(args, side) for side in ("a", "b"))
+    model = next((side for side in (a, b) if hasattr(side, "program")), None)
+    recorded = next((getattr(args, name) for name, side in (("a", a), ("b", b)) if hasattr(side, "walk")), None)
+    x = None if model is None else _input(model, args, recorded)
+    return compare(a, b, x, record=args.record or SPIKES)
 
 
 def _draw(found: Comparison, args: argparse.Namespace) -> None:

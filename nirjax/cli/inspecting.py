@@ -11,7 +11,7 @@ import numpy as np
 from nirjax.cli.arguments import add_graph, add_json, add_semantics, graph_of
 from nirjax.cli.data_files import check_new, check_place
 from nirjax.cli.pictures import check_picture, save
-from nirjax.cli.terminal import EXIT_CODES, FINE, in_shell, say, show_json, show_table, shown
+from nirjax.cli.terminal import EXIT_CODES, FINE, console, in_shell, say, show_json, show_table, shown, waiting
 
 if TYPE_CHECKING:
     from nirjax.ir.graph import Edge, NIRGraph
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 HELP = "show what is in a graph: nodes, shapes, parameters, cycles, hints at the time step"
 
 _STYLES = {"error": "red", "warning": "yellow", "note": None}
+_ROOMY = 110
+"""Columns of a terminal from which there is room for everything."""
 _TIMES = ("tau", "tau_mem", "tau_syn", "delay")
 
 
@@ -84,10 +86,11 @@ def facts_of(
     steps: dict[str, float] = {}
     feedback, flat = None, inline(graph)
     if dt is not None:
-        from nirjax.engine.model import from_nir
-        from nirjax.ir.ports import with_ports
+        with waiting("making the model"):
+            from nirjax.engine.model import from_nir
+            from nirjax.ir.ports import with_ports
 
-        model = from_nir(graph, dt=dt, dialect=dialect)
+            model = from_nir(graph, dt=dt, dialect=dialect)
         steps = {name: site.dt for name, site in model.program.plan.sites.items()}
         feedback, flat = model.feedback, inline(with_ports(graph))
     shapes = _shapes(flat)
@@ -207,6 +210,9 @@ def show(file: str, facts: dict[str, Any]) -> None:
         for place, line in enumerate(lines):
             head = (shown(name), node["type"], _size(node["input"]), _size(node["output"])) if place == 0 else ("",) * 4
             rows.append((*head, *(line if timed else line[:-1])))
+    if console().width < _ROOMY:
+        rows = [tuple(cell for place, cell in enumerate(row) if columns[place] != "dtype") for row in rows]
+        columns.remove("dtype")
     show_table(columns, rows)
     say()
     say("edges: " + ", ".join(f"{shown(a)} -> {shown(b)}" for a, b in edges))
