@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nirjax.cli.terminal import waiting
 from nirjax.errors import ArgumentError, NIRError
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from nirjax.finetuning.quantization import Quantize
     from nirjax.ir.graph import NIRGraph
     from nirjax.surrogate import Surrogate
+
+Number = TypeVar("Number", int, float)
 
 CHIPS = ("loihi2", "speck", "spinnaker2", "xylo", "xylo_audio2", "xylo_imu")
 SURROGATES = ("fast_sigmoid", "atan", "sigmoid", "triangular", "boxcar", "gaussian", "straight_through")
@@ -120,48 +124,23 @@ def add_labels(parser: argparse.ArgumentParser, option: str, of: str) -> None:
     parser.add_argument(option, metavar="FILE", help=f"the targets of {of}: a .npy file, or a .npz file with y")
 
 
-def positive(text: str) -> float:
-    """A positive, finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return value
+def number(kind: Callable[[str], Number], fits: Callable[[Number], bool], words: str) -> Callable[[str], Number]:
+    """What argparse makes numbers with: those that fit, or one line that says what a number should be."""
+
+    def read(text: str) -> Number:
+        with contextlib.suppress(ValueError):
+            value = kind(text)
+            if fits(value):
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r} is not {words}")
+
+    return read
 
 
-def count(text: str) -> int:
-    """A whole number from one."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return value
-
-
-def whole(text: str) -> int:
-    """A whole number from zero: a seed."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = -1
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
-    return value
-
-
-def share(text: str) -> float:
-    """A number between zero and one, neither included."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
-    return value
+positive = number(float, lambda value: 0 < value < math.inf, "a positive number")
+count = number(int, lambda value: value >= 1, "a whole number from 1")
+whole = number(int, lambda value: value >= 0, "a whole number from 0")
+share = number(float, lambda value: 0 < value < 1, "a number between 0 and 1")
 
 
 def graph_of(args: argparse.Namespace) -> NIRGraph:
