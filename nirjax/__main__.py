@@ -1,7 +1,5 @@
 """`python -m nirjax`: the command line."""
 
-import sys
+from nirjax.cli.entry import run
 
-from nirjax.cli.main import main
-
-sys.exit(main())
+run()

@@ -153,6 +153,9 @@ def compare(a: Any, b: Any, x: Any = None, *, record: Sequence[str] | str = SPIK
 
 Side = Model | Mapping[str, np.ndarray]
 
+SWAPPED = "One of them seems to have time second: np.swapaxes(trace, 0, 1)"
+"""What to do about a trace (sample, time, *shape)."""
+
 
 @dataclass(frozen=True, eq=False)
 class _Pair:
@@ -174,7 +177,9 @@ class _Pair:
             one, other = (side[name].shape for side in found)
             if one != other or not one:
                 text = "the two do not have this trace in one shape, time first"
-                raise ShapeError(text, field=name, found=f"{one} in a, {other} in b")
+                turned = one[:2] == other[1::-1] and one[2:] == other[2:]
+                hint = f"{SWAPPED}." if turned else None
+                raise ShapeError(text, field=name, found=f"{one} in a, {other} in b", hint=hint)
         return [(name, found[0][name], found[1][name]) for name in names]
 
 

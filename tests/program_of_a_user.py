@@ -34,7 +34,8 @@ def run(path: str) -> float:
     home = dialects.snntorch(reset_delay=False)
     model = nirjax.from_nir(graph, dt=1e-3, dialect=home, surrogate=nirjax.surrogate.atan(2), schedule=16)
     x = jnp.ones((30, 2, 6))
-    _, state = model(x)
+    spikes, state = model(x)
+    print(spikes.shape, model.run(x).output.sum())
     _, state = model.step(x[0], state)
     trace: jax.Array = model.run(x, state, record=["lif.v"]).traces["lif.v"]
     counts, _ = model.fold(x, lambda counts, block: counts + block.sum(0), jnp.zeros((2, 4)))
@@ -47,7 +48,6 @@ def train(model: nirjax.Model, x: np.ndarray, y: np.ndarray) -> nirjax.NIRGraph:
 
     def loss(params: Mapping[str, Mapping[str, jax.Array]]) -> jax.Array:
         spikes, _ = nirjax.combine(params, rest)(np.swapaxes(x, 0, 1))
-        assert isinstance(spikes, jax.Array)
         return nirjax.losses.spike_count_cross_entropy(spikes, y).mean()
 
     print(jax.grad(loss)(params))

@@ -179,7 +179,9 @@ def test_a_comparison_of_membranes_shows_the_neuron_that_parts_first(ax):
     np.testing.assert_array_equal(ax.lines[1].get_ydata(), b[:, 2])
     assert ax.lines[2].get_xdata()[0] == 3.0
     assert ax.get_ylabel() == "neuron 2"
+    assert "10 % of" in ax.get_legend().get_title().get_text()
     same = plot.comparison(a, a)
+    assert "100 % of" in plot.comparison(a, a + 1).get_legend().get_title().get_text()
     assert same.get_legend().get_title().get_text() == "nothing differs"
     assert len(same.lines) == 2
 

@@ -10,14 +10,16 @@ MARK = "<!-- the tables below are written by tools/dialect_table.py -->\n"
 FIELDS = [field.name for field in dataclasses.fields(Discretisation)][1:]
 
 
-def row(name: str, rule: object, fields: list[str]) -> str:
-    """One discretisation: a dot where it is as the default one."""
+def row(name: str, rule: object) -> str:
+    """One discretisation: the order of its phases, and where it is otherwise than the default one, which says all."""
     default, found = Discretisation(), rule.discretisation
     place = {"any": "", "cycle": " on a cycle", "chain": " on no cycle"}[rule.place]
     node = "every node" if rule.node_type == "*" else rule.node_type
-    values = [(getattr(found, field), getattr(default, field)) for field in fields]
-    cells = ["·" if value == usual else _words(value) for value, usual in values]
-    return f"| {name} | {node}{place} | {' '.join(found.order)} | {' | '.join(cells)} |"
+    other = [name for name in FIELDS if getattr(found, name) != getattr(default, name)]
+    if found == default:
+        other = [name for name in FIELDS if isinstance(getattr(default, name), str)]
+    choices = ", ".join(f"{name} {_words(getattr(found, name))}" for name in other)
+    return f"| {name} | {node}{place} | {' '.join(found.order)} | {choices} |"
 
 
 def _words(value: object) -> str:
@@ -26,27 +28,18 @@ def _words(value: object) -> str:
     return f"`{value}`"
 
 
-def _is_kind(field: str) -> bool:
-    return isinstance(getattr(Discretisation(), field), str)
-
-
 def table(functions: tuple) -> list[str]:
-    """A row for each rule of each preset with its default arguments; a column for each choice that one makes."""
-    default = Discretisation()
-    found = [rule.discretisation for function in functions for rule in function().rules]
-    fields = [name for name in FIELDS if any(getattr(one, name) != getattr(default, name) for one in found)]
-    titles = [f"{name} (`{getattr(default, name)}`)" if _is_kind(name) else name for name in fields]
-    lines = [f"| preset | node | order of phases | {' | '.join(titles)} |", "|---" * (len(fields) + 3) + "|"]
+    """A row for each rule of each preset with its default arguments, and what belongs to the whole graph."""
+    lines = ["| preset | node | order of phases | choices otherwise than `nir()`'s |", "|---|---|---|---|"]
     for function in functions:
-        lines += [row(f"`{function.__name__}()`", rule, fields) for rule in function().rules]
-    lines += ["", "| preset | registers start | unit of time constants | Flatten | refuses | read from |"]
-    lines += ["|---|---|---|---|---|---|"]
+        lines += [row(f"`{function.__name__}()`", rule) for rule in function().rules]
+    lines += ["", "| preset | registers start | and | read from |", "|---|---|---|---|"]
     for function in functions:
         d = function()
-        refused = ", ".join(sorted(d.refused)) or "nothing"
-        lines.append(
-            f"| `{function.__name__}()` | at {d.registers} | {d.time_unit} | {d.flatten} | {refused} | {d.source} |"
-        )
+        also = [f"time constants in `{d.time_unit}`"] if d.time_unit != "file" else []
+        also += [f"Flatten `{d.flatten}`"] if d.flatten != "channels_first" else []
+        also += [f"refuses {', '.join(sorted(d.refused))}"] if d.refused else []
+        lines.append(f"| `{function.__name__}()` | at {d.registers} | {'; '.join(also)} | {d.source} |")
     return lines
 
 

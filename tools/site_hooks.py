@@ -12,7 +12,7 @@ def on_page_markdown(markdown: str, **_: object) -> str:
 
 
 def help_of_every_command() -> str:
-    os.environ["COLUMNS"] = "100"
+    os.environ["COLUMNS"] = "88"
     from nirjax.cli.main import COMMANDS, parser
 
     top = parser()

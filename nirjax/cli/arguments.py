@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from nirjax.cli.terminal import waiting
 from nirjax.errors import ArgumentError, NIRError
 
 if TYPE_CHECKING:
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from nirjax.ir.graph import NIRGraph
     from nirjax.surrogate import Surrogate
 
+Number = TypeVar("Number", int, float)
+
 CHIPS = ("loihi2", "speck", "spinnaker2", "xylo", "xylo_audio2", "xylo_imu")
 SURROGATES = ("fast_sigmoid", "atan", "sigmoid", "triangular", "boxcar", "gaussian", "straight_through")
 
@@ -24,11 +29,23 @@ class UsageError(NIRError):
     """The command line itself is wrong."""
 
 
+class Paragraphs(argparse.HelpFormatter):
+    """Paragraphs stay apart; each is filled to the terminal's width, but for an example, which stays a line to copy."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        lines: list[str] = []
+        for paragraph in text.split("\n\n"):
+            filled = super()._fill_text
+            parts = paragraph.split("\n") if paragraph.startswith("example: ") else [paragraph]
+            lines += ["", *(part if part.startswith("example: ") else filled(part, width, indent) for part in parts)]
+        return "\n".join(lines[1:])
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are exceptions, so that one place prints them."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        kwargs.setdefault("formatter_class", Paragraphs)
         kwargs.setdefault("allow_abbrev", False)
         super().__init__(*args, **kwargs)
 
@@ -66,7 +83,7 @@ def add_repair(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_semantics(parser: argparse.ArgumentParser) -> None:
+def add_semantics(parser: argparse.ArgumentParser, *, default: str = "nir") -> None:
     """--dt and --dialect: how the graph is run."""
     parser.add_argument(
         "--dt",
@@ -76,8 +93,7 @@ def add_semantics(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dialect",
         metavar="NAME",
-        help="the discrete semantics: a name, or a call such as 'snntorch(reset_delay=False)' "
-        "(default: that of --target, else nir)",
+        help=f"the discrete semantics: a name, or a call such as 'snntorch(reset_delay=False)' (default: {default})",
     )
 
 
@@ -108,48 +124,23 @@ def add_labels(parser: argparse.ArgumentParser, option: str, of: str) -> None:
     parser.add_argument(option, metavar="FILE", help=f"the targets of {of}: a .npy file, or a .npz file with y")
 
 
-def positive(text: str) -> float:
-    """A positive, finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return value
+def number(kind: Callable[[str], Number], fits: Callable[[Number], bool], words: str) -> Callable[[str], Number]:
+    """What argparse makes numbers with: those that fit, or one line that says what a number should be."""
+
+    def read(text: str) -> Number:
+        with contextlib.suppress(ValueError):
+            value = kind(text)
+            if fits(value):
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r} is not {words}")
+
+    return read
 
 
-def count(text: str) -> int:
-    """A whole number from one."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return value
-
-
-def whole(text: str) -> int:
-    """A whole number from zero: a seed."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = -1
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
-    return value
-
-
-def share(text: str) -> float:
-    """A number between zero and one, neither included."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
-    return value
+positive = number(float, lambda value: 0 < value < math.inf, "a positive number")
+count = number(int, lambda value: value >= 1, "a whole number from 1")
+whole = number(int, lambda value: value >= 0, "a whole number from 0")
+share = number(float, lambda value: 0 < value < 1, "a number between 0 and 1")
 
 
 def graph_of(args: argparse.Namespace) -> NIRGraph:
@@ -175,9 +166,10 @@ def model_of(args: argparse.Namespace, *, surrogate: str | None = None) -> Model
     graph = graph_of(args)
     dialect = dialect_of(args.dialect or default_dialect(args, graph))
     chosen = None if surrogate is None else surrogate_of(surrogate)
-    from nirjax.engine.model import from_nir
+    with waiting("making the model", quiet=args.json):
+        from nirjax.engine.model import from_nir
 
-    return from_nir(graph, dt=args.dt, dialect=dialect, surrogate=chosen)
+        return from_nir(graph, dt=args.dt, dialect=dialect, surrogate=chosen)
 
 
 def default_dialect(args: argparse.Namespace, graph: NIRGraph) -> Dialect | str:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nirjax.cli.arguments import add_json, add_repair, positive
-from nirjax.cli.data_files import recordings_of
-from nirjax.cli.terminal import FINDINGS, FINE, say, show_json
-from nirjax.errors import ArgumentError, GraphError
+from nirjax.cli.arguments import add_json, add_repair, add_semantics, positive
+from nirjax.cli.data_files import read_arrays, recordings_of
+from nirjax.cli.pictures import check_picture, figure, save
+from nirjax.cli.terminal import FINDINGS, FINE, say, show_json, waiting
+from nirjax.errors import ArgumentError, DataError, GraphError
 
 if TYPE_CHECKING:
     from nirjax.comparison import Comparison
@@ -32,20 +33,23 @@ def describe(parser: argparse.ArgumentParser) -> None:
         help="the input of the graphs, as `nirjax run` takes it; by default what NIR data has at the Inputs",
     )
     add_repair(parser)
+    add_semantics(parser)
     for side in ("a", "b"):
-        parser.add_argument(f"--dt-{side}", type=positive, help=f"the time step of {side.upper()} (default: --dt)")
-        parser.add_argument(
-            f"--dialect-{side}", default="nir", metavar="NAME", help=f"the dialect of {side.upper()} (default: nir)"
-        )
-    parser.add_argument("--dt", type=positive, help="the time step of both")
+        parser.add_argument(f"--dt-{side}", type=positive, metavar="DT", help=f"of {side.upper()} alone")
+        parser.add_argument(f"--dialect-{side}", metavar="NAME", help=f"of {side.upper()} alone")
     parser.add_argument(
         "--record", action="append", metavar="PATTERN", help="traces to compare (default: '*.spikes'); may be repeated"
     )
     parser.add_argument("--time-first", action="store_true", help="DATA is (time, sample, *shape)")
+    parser.add_argument(
+        "--sample-first",
+        action="store_true",
+        help="recordings are (sample, time, *shape), as `nirjax run` writes them into a .npz",
+    )
     parser.add_argument("--plot", metavar="PICTURE", help="draw the trace in which they part, .png, .svg or .pdf")
     add_json(parser)
     parser.epilog = (
-        "A recording is time first, (time, sample, *shape).\n\n"
+        "A recording is time first, (time, sample, *shape), if --sample-first does not say otherwise.\n\n"
         "example: nirjax compare nirjax-demo/digits.nir nirjax-demo/digits.nir -x nirjax-demo/test.npz --dt 1e-4 "
         "--dialect-b 'snntorch(reset_mechanism=\"zero\", reset_delay=False)'\n"
         "exit codes: 0 alike, 1 not alike, 2 wrong arguments, files or data"
@@ -54,13 +58,10 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Run both sides and say how they compare."""
-    from nirjax.comparison import SPIKES, compare
-
-    a, b = (_side(args, side) for side in ("a", "b"))
-    model = next((side for side in (a, b) if hasattr(side, "program")), None)
-    recorded = next((getattr(args, name) for name, side in (("a", a), ("b", b)) if hasattr(side, "walk")), None)
-    x = None if model is None else _input(model, args, recorded)
-    found = compare(a, b, x, record=args.record or SPIKES)
+    if args.plot:
+        check_picture(args.plot)
+    with waiting("comparing", quiet=args.json):
+        found = compared(args)
     if args.plot:
         _draw(found, args)
     if args.json:
@@ -72,9 +73,23 @@ def execute(args: argparse.Namespace) -> int:
     return FINE if found.equal else FINDINGS
 
 
+def compared(args: argparse.Namespace) -> Comparison:
+    """What comes of running both sides.
+
+    Raises:
+        NIRError: what reading, `nirjax.from_nir` and `nirjax.compare` raise.
+    """
+    from nirjax.comparison import SPIKES, compare
+
+    a, b = (_side(args, side) for side in ("a", "b"))
+    model = next((side for side in (a, b) if hasattr(side, "program")), None)
+    recorded = next((getattr(args, name) for name, side in (("a", a), ("b", b)) if hasattr(side, "walk")), None)
+    x = None if model is None else _input(model, args, recorded)
+    return compare(a, b, x, record=args.record or SPIKES)
+
+
 def _draw(found: Comparison, args: argparse.Namespace) -> None:
     """The trace in which the two part, of the sample in which they do."""
-    from nirjax.cli.pictures import figure, save
     from nirjax.plot import comparison
 
     made = figure(9.0, 3.6)
@@ -89,14 +104,20 @@ def _names(args: argparse.Namespace) -> tuple[str, str]:
     """What tells the two sides apart: their files, else their dialects."""
     if args.a != args.b:
         return args.a.rpartition("/")[2], args.b.rpartition("/")[2]
-    return (args.dialect_a, args.dialect_b) if args.dialect_a != args.dialect_b else ("a", "b")
+    a, b = (_dialect(args, side) for side in ("a", "b"))
+    return (a, b) if a != b else ("a", "b")
+
+
+def _dialect(args: argparse.Namespace, side: str) -> str:
+    """The dialect of one side: its own, that of both, or NIR's own equations."""
+    return getattr(args, f"dialect_{side}") or args.dialect or "nir"
 
 
 def _side(args: argparse.Namespace, side: str) -> Any:
     """A model of a .nir file, or a recording, or the path of one."""
     path: str = getattr(args, side)
     if path.endswith(".npz"):
-        return path
+        return sample_first(path) if args.sample_first else path
     from nirjax.ir.hdf5 import read
 
     try:
@@ -111,8 +132,20 @@ def _side(args: argparse.Namespace, side: str) -> Any:
     from nirjax.engine.model import from_nir
 
     dt = getattr(args, f"dt_{side}") or args.dt
-    dialect = dialect_of(getattr(args, f"dialect_{side}"))
-    return from_nir(graph, dt=dt, dialect=dialect)
+    return from_nir(graph, dt=dt, dialect=dialect_of(_dialect(args, side)))
+
+
+def sample_first(path: str) -> dict[str, np.ndarray]:
+    """A recording as `nirjax run` writes it, time first.
+
+    Raises:
+        FileError: it cannot be read. DataError: an array without samples and time.
+    """
+    arrays = {name: values for name, values in read_arrays(path).items() if name != "length"}
+    flat = [name for name, values in arrays.items() if values.ndim < 2]
+    if flat:
+        raise DataError("not a recording", file=path, field=flat[0], expected="(sample, time, *shape)")
+    return {name: np.swapaxes(values, 0, 1) for name, values in arrays.items()}
 
 
 def _input(model: Any, args: argparse.Namespace, recorded: str | None) -> Any:
@@ -121,5 +154,7 @@ def _input(model: Any, args: argparse.Namespace, recorded: str | None) -> Any:
     if path is None:
         raise ArgumentError("a graph needs an input", field="-x", found="none", hint="Give it: -x input.npz.")
     recordings = recordings_of(model, path, time_first=args.time_first)
-    arrays = {name: np.swapaxes(values, 0, 1) for name, values in recordings.x.items()}
+    arrays = {
+        name: values[0] if recordings.single else np.swapaxes(values, 0, 1) for name, values in recordings.x.items()
+    }
     return arrays if len(arrays) > 1 else next(iter(arrays.values()))

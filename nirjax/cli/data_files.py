@@ -108,6 +108,8 @@ def recordings_of(model: Model, path: str, *, time_first: bool = False) -> Recor
                 found=f"{array.dtype} {array.shape}",
                 expected=f"numbers (time{axes}) or {'(time, sample' if time_first else '(sample, time'}{axes})",
             )
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise DataError("the recordings are not finite", file=path, node=name, field=key, found="NaN or infinity")
         values[name] = array[None] if lead == 1 else np.swapaxes(array, 0, 1) if time_first else array
         leads[name] = values[name].shape[:2], lead == 1
     if len(set(leads.values())) > 1:
@@ -233,11 +235,11 @@ def write_arrays(path: str, arrays: Mapping[str, Any]) -> None:
     replace_file(path, buffer.getvalue())
 
 
-def check_new(path: str, *inputs: str | None) -> None:
+def check_new(path: str, *inputs: str | None, option: str = "--out") -> None:
     """Raises an ArgumentError if what is to be written would replace what is read."""
     for name in inputs:
         if name is not None and os.path.exists(path) and os.path.exists(name) and os.path.samefile(path, name):
-            raise ArgumentError("this would replace what is read", field="--out", found=path, expected="another name")
+            raise ArgumentError("this would replace what is read", field=option, found=path, expected="another name")
 
 
 def check_ending(
@@ -247,24 +249,28 @@ def check_ending(
 
     Raises:
         ArgumentError: another ending, or several arrays for a .npy file.
-        FileError: the folder is not there.
+        FileError: as `check_place`.
     """
     if not path.endswith(endings):
-        expected = f"a name in {', '.join(endings[:-1])} or {endings[-1]}"
+        expected = "a name in " + " or ".join(filter(None, (", ".join(endings[:-1]), endings[-1])))
         raise ArgumentError("not a kind of data file", field="--out", found=path, expected=expected)
     if path.endswith(".npy") and len(names) > 1:
         raise ArgumentError(
             "a .npy file holds one array", field="--out", found=", ".join(names), expected="a name in .npz"
         )
-    check_folder(path)
+    check_place(path)
 
 
-def check_folder(path: str) -> None:
-    """Is the folder there that a file is to be written into?
+def check_place(path: str) -> None:
+    """Can a file of this name be written? Asked before the work is done.
 
     Raises:
-        FileError: it is not.
+        FileError: its folder is not there or not to be written into, or a folder has its name.
     """
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise FileError("the folder is not there", file=folder)
+    if os.path.isdir(path):
+        raise FileError("the file cannot be written", file=path, found="a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise FileError("the folder cannot be written into", file=folder, found="no permission")

@@ -46,7 +46,7 @@ def draw(path: Path, situations: list[Situation], label: int, home_accuracy: flo
 
     colours = [COLOURS[name] for name in ("blue", "vermilion", "green")]
     whole = figure(12.5, 7.2)
-    grid = whole.add_gridspec(3, 4, width_ratios=[1, 1, 1, 1.05], height_ratios=[1, 2.2, 1.15])
+    grid = whole.add_gridspec(3, 5, width_ratios=[1, 1, 1, 0.05, 1.05], height_ratios=[1, 2.2, 1.15])
     for column, (one, colour) in enumerate(zip(situations, colours, strict=True)):
         right = "right" if one.prediction == label else "wrong"
         verdict = f"decides for {one.prediction}: {right}"
@@ -60,7 +60,7 @@ def draw(path: Path, situations: list[Situation], label: int, home_accuracy: flo
                 ax.set_ylabel("")
             if row == 2:
                 ax.axhspan(label - 0.5, label + 0.5, color="#FFF3C4", zorder=0)
-    _bars(whole.add_subplot(grid[:, 3]), situations, colours, home_accuracy)
+    _bars(whole.add_subplot(grid[:, 4]), situations, colours, home_accuracy)
     whole.suptitle(f"One test recording, a {label}, and the accuracy on all of them", x=0.01, ha="left", fontsize=13)
     save(whole, path)
 
@@ -71,7 +71,10 @@ def _bars(ax: Axes, situations: list[Situation], colours: list[str], home_accura
     values = [100 * one.accuracy for one in situations]
     ax.bar(range(len(values)), values, color=colours, width=0.68)
     for place, one in enumerate(situations):
-        ax.text(place, values[place] + 1.2, percent(one.accuracy), ha="center", va="bottom", fontsize=10)
+        ax.text(
+            place, values[place] + 1.2, percent(one.accuracy), ha="center", va="bottom", fontsize=10,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )  # fmt: skip
     ax.axhline(100 * home_accuracy, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
     ax.text(
         len(values) - 0.6, 109, f"dashed: where it was trained, {percent(home_accuracy)}", ha="right", va="center",

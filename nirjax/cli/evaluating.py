@@ -17,7 +17,7 @@ from nirjax.cli.arguments import (
     quantization_of,
     stored,
 )
-from nirjax.cli.data_files import check_ending, labelled, write_arrays
+from nirjax.cli.data_files import check_ending, check_new, labelled, write_arrays
 from nirjax.cli.joining import add_distributed, join
 from nirjax.cli.terminal import EXIT_CODES, FINE, percent, say, show_json, show_table, shown
 from nirjax.errors import ArgumentError
@@ -39,7 +39,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
         help="a .npz file with x (sample, time, *shape), y (sample,) and, if needed, length; a .npy of x; NIR data",
     )
     add_labels(parser, "--labels", "DATA")
-    add_semantics(parser)
+    add_semantics(parser, default="that of --target, else nir")
     add_quantization(parser)
     parser.add_argument(
         "--costs", action="store_true",
@@ -71,7 +71,8 @@ def describe(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Evaluate the graph."""
     if args.out:
-        check_ending(args.out, ("prediction",))
+        check_ending(args.out, ("prediction",), (".npz",))
+        check_new(args.out, args.data, args.labels)
     if args.record and not args.output:
         raise ArgumentError("there is nowhere to write to", field="--record", expected="--output DIR")
     first = join(args)

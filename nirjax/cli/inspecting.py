@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nirjax.cli.arguments import add_graph, add_json, add_semantics, graph_of
-from nirjax.cli.terminal import EXIT_CODES, FINE, in_shell, say, show_json, show_table, shown
+from nirjax.cli.data_files import check_new, check_place
+from nirjax.cli.pictures import check_picture, save
+from nirjax.cli.terminal import EXIT_CODES, FINE, console, in_shell, say, show_json, show_table, shown, waiting
 
 if TYPE_CHECKING:
     from nirjax.ir.graph import Edge, NIRGraph
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 HELP = "show what is in a graph: nodes, shapes, parameters, cycles, hints at the time step"
 
 _STYLES = {"error": "red", "warning": "yellow", "note": None}
+_ROOMY = 110
+"""Columns of a terminal from which there is room for everything."""
 _TIMES = ("tau", "tau_mem", "tau_syn", "delay")
 
 
@@ -45,6 +49,11 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Show the graph."""
+    if args.plot:
+        check_picture(args.plot)
+    if args.dot:
+        check_place(args.dot)
+        check_new(args.dot, args.graph, option="--dot")
     graph = graph_of(args)
     facts = facts_of(graph, args.dt, args.dialect or "nir", args.target)
     if args.plot:
@@ -77,10 +86,11 @@ def facts_of(
     steps: dict[str, float] = {}
     feedback, flat = None, inline(graph)
     if dt is not None:
-        from nirjax.engine.model import from_nir
-        from nirjax.ir.ports import with_ports
+        with waiting("making the model"):
+            from nirjax.engine.model import from_nir
+            from nirjax.ir.ports import with_ports
 
-        model = from_nir(graph, dt=dt, dialect=dialect)
+            model = from_nir(graph, dt=dt, dialect=dialect)
         steps = {name: site.dt for name, site in model.program.plan.sites.items()}
         feedback, flat = model.feedback, inline(with_ports(graph))
     shapes = _shapes(flat)
@@ -163,7 +173,6 @@ def draw(graph: NIRGraph, path: str, *, title: str) -> None:
         FileError: the picture cannot be written.
     """
     from nirjax import plot
-    from nirjax.cli.pictures import save
 
     save(plot.graph(graph, title=title), path)
 
@@ -174,16 +183,14 @@ def write_dot(graph: NIRGraph, args: argparse.Namespace) -> None:
     Raises:
         FileError: it cannot be written.
     """
-    from nirjax.cli.data_files import check_new
     from nirjax.ir.atomic import replace_file
     from nirjax.plot import to_dot
 
-    check_new(args.dot, args.graph)
     source: Any = graph
     if args.dt is not None:
         from nirjax.engine.model import from_nir
 
-        source = from_nir(graph, dt=args.dt, dialect=args.dialect)
+        source = from_nir(graph, dt=args.dt, dialect=args.dialect or "nir")
     replace_file(args.dot, to_dot(source, parameters=True, title=args.graph).encode())
 
 
@@ -203,6 +210,9 @@ def show(file: str, facts: dict[str, Any]) -> None:
         for place, line in enumerate(lines):
             head = (shown(name), node["type"], _size(node["input"]), _size(node["output"])) if place == 0 else ("",) * 4
             rows.append((*head, *(line if timed else line[:-1])))
+    if console().width < _ROOMY:
+        rows = [tuple(cell for place, cell in enumerate(row) if columns[place] != "dtype") for row in rows]
+        columns.remove("dtype")
     show_table(columns, rows)
     say()
     say("edges: " + ", ".join(f"{shown(a)} -> {shown(b)}" for a, b in edges))

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from nirjax import __version__
 from nirjax.cli import comparing, converting, demo, differing, evaluating, inspecting, running, training, validating
 from nirjax.cli.arguments import Parser
-from nirjax.cli.terminal import FINE, INTERRUPTED, USER_ERROR, complain, for_terminal, warnings_as_lines
+from nirjax.cli.entry import INTERRUPTED
+from nirjax.cli.terminal import FINE, USER_ERROR, complain, for_terminal, warnings_as_lines
 from nirjax.errors import NIRError
 
 COMMANDS = {
@@ -45,12 +46,19 @@ def parser() -> Parser:
     return top
 
 
+def _open_streams() -> None:
+    """Python has no stdout or stderr where the shell has closed it (`>&-`): what is said then goes nowhere."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
     A user's mistake is one line on stderr and exit code 2; a fault of nirjax keeps its traceback.
     """
     top = parser()
+    _open_streams()
     try:
         args = top.parse_args(argv)
         if args.command is None:

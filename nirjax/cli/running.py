@@ -18,7 +18,7 @@ from nirjax.cli.data_files import (
     write_arrays,
     write_recording,
 )
-from nirjax.cli.terminal import EXIT_CODES, FINE, say, show_json, show_table, shown, tracked
+from nirjax.cli.terminal import EXIT_CODES, FINE, say, show_json, show_table, shown, tracked, waiting
 
 if TYPE_CHECKING:
     from nirjax.engine.model import Model
@@ -73,7 +73,8 @@ def execute(args: argparse.Namespace) -> int:
     recordings = recordings_of(model, args.data, time_first=args.time_first)
     if args.out and args.out.endswith(".npy") and len(model.program.plan.outputs) > 1:
         check_ending(args.out, model.program.plan.outputs)
-    results = run_all(model, recordings, args.record, args.batch_size)
+    with waiting("running", quiet=args.json or recordings.samples > args.batch_size):
+        results = run_all(model, recordings, args.record, args.batch_size)
     if args.out:
         save(args.out, model, recordings, results)
     facts = {name: _facts(values) for name, values in results.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,19 +24,35 @@ FINDINGS = 1
 """Exit code: the command ran, and what it looked for was found: differences, invalid files, a broken promise."""
 USER_ERROR = 2
 """Exit code: wrong arguments, files or data."""
-INTERRUPTED = 130
-"""Exit code: Ctrl-C."""
 
 EXIT_CODES = "exit codes: 0 fine, 2 wrong arguments, files or data"
 
 _PIPED_WIDTH = 160
 
+_moving: list[Console] = []
+"""The terminal on which a bar or a status moves, while it does."""
+
+_OPTIONS = (
+    "dt",
+    "dialect",
+    "target",
+    "bits",
+    "record",
+    "trainable",
+    "surrogate",
+    "batch_size",
+    "checkpoints",
+    "resume",
+)
+"""Arguments of the library that are options of the same name."""
+
 _HINTS = {
     "nirjax.read(path, repair=True)": "--repair",
     "nirjax.read(path, repair='rewire')": "--rewire",
     "`time_axis` says where time is": "x is (sample, time, *shape)",
-    "field 'trainable'": "--trainable",
     "resume=True": "--resume",
+    "'mesh'": "'--devices'",
+    "np.swapaxes(trace, 0, 1)": "say --sample-first for what `nirjax run` wrote",
 }
 """Words of the library, and those of the command line in their place."""
 
@@ -44,6 +61,8 @@ Item = TypeVar("Item")
 
 def console(error: bool = False) -> Console:
     """The terminal (stdout, or stderr); plain and wide where the output goes into a file or another program."""
+    if error and _moving:
+        return _moving[-1]
     from rich.console import Console
 
     class Terminal(Console):
@@ -71,7 +90,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: 
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
@@ -109,7 +128,9 @@ def in_shell(text: str) -> str:
     """A text whose hints speak of Python, speaking of options."""
     for hint, words in _HINTS.items():
         text = text.replace(hint, words)
-    return text
+    for option in _OPTIONS:
+        text = text.replace(f"field '{option}'", f"--{option.replace('_', '-')}")
+    return re.sub(r"field '(--?[a-z-]+)'", r"\1", text)
 
 
 def shown(name: str) -> str:
@@ -127,11 +148,21 @@ def tracked(items: Iterable[Item], what: str, total: int, *, quiet: bool = False
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console(error=True), disable=quiet) as progress:
+    with _shared(console(error=True)) as terminal, Progress(*columns, console=terminal, disable=quiet) as progress:
         task = progress.add_task(what, total=total)
         for item in items:
             yield item
             progress.advance(task)
+
+
+@contextlib.contextmanager
+def _shared(terminal: Console) -> Iterator[Console]:
+    """The terminal on which something moves; lines that are said meanwhile go above that."""
+    _moving.append(terminal)
+    try:
+        yield terminal
+    finally:
+        _moving.remove(terminal)
 
 
 @contextlib.contextmanager
@@ -141,7 +172,7 @@ def waiting(what: str, *, quiet: bool = False) -> Iterator[None]:
     if quiet or not terminal.is_terminal:
         yield
         return
-    with terminal.status(what):
+    with _shared(terminal), terminal.status(what):
         yield
 
 

@@ -22,8 +22,9 @@ from nirjax.cli.arguments import (
     stored,
     whole,
 )
-from nirjax.cli.data_files import arrays_of, check_folder, labelled
+from nirjax.cli.data_files import arrays_of, check_new, check_place, labelled
 from nirjax.cli.joining import add_distributed, join
+from nirjax.cli.pictures import check_picture, figure, save
 from nirjax.cli.terminal import EXIT_CODES, FINE, say, show_json, show_table
 from nirjax.errors import ArgumentError, DataError
 
@@ -61,7 +62,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "y is what was observed at the Output",
     )
     add_labels(parser, "--labels", "TRAIN")
-    add_semantics(parser)
+    add_semantics(parser, default="that of --target, else nir")
     add_quantization(parser)
     parser.add_argument("--out", required=True, metavar="OUT.nir", help="where to write the tuned graph")
     held = parser.add_mutually_exclusive_group()
@@ -114,14 +115,17 @@ def describe(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
     parser.epilog = (
         "With --target or --bits the run sees what is stored, and so does OUT.nir, with the scales in its metadata.\n\n"
-        "example: nirjax finetune nirjax-demo/digits.nir nirjax-demo/train.npz --dt 1e-4 --valid-share 0.1 \\\n"
-        f"             --epochs 2 --out retuned.nir\n{EXIT_CODES}"
+        "example: nirjax finetune nirjax-demo/digits.nir nirjax-demo/train.npz --dt 1e-4 --valid-share 0.1 --epochs 2 "
+        f"--out retuned.nir\n{EXIT_CODES}"
     )
 
 
 def execute(args: argparse.Namespace) -> int:
     """Train, and write the best model."""
-    check_folder(args.out)
+    check_place(args.out)
+    check_new(args.out, args.graph, args.train, args.valid)
+    if args.plot:
+        check_picture(args.plot)
     if args.resume and not args.checkpoints:
         raise ArgumentError("there is nothing to resume from", field="--resume", expected="--checkpoints DIR")
     first = join(args)
@@ -135,7 +139,6 @@ def execute(args: argparse.Namespace) -> int:
     write(args.out, to_nir(stored(result.model, quantization), provenance=not args.no_provenance))
     if args.plot:
         from nirjax import plot
-        from nirjax.cli.pictures import figure, save
 
         drawn = figure(7, 4)
         plot.training_curves(result, ax=drawn.add_subplot())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Callable
 
 from nirjax.dialects import imports, presets
@@ -31,7 +32,9 @@ def dialect_of(given: Dialect | str) -> Dialect:
     try:
         return preset(**arguments)
     except TypeError as error:
-        raise ArgumentError(f"{name}: {error}", field="dialect", found=given) from None
+        words = ", ".join(inspect.signature(preset).parameters)
+        expected = f"{name}({words})" if words else f"{name}, which takes no words"
+        raise ArgumentError(str(error), field="dialect", found=given, expected=expected) from None
 
 
 def _parsed(text: str) -> tuple[str, dict[str, object]]:

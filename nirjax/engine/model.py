@@ -36,7 +36,8 @@ from nirjax.surrogate import Surrogate
 
 Params = dict[str, dict[str, Array]]
 Grids = dict[str, dict[str, Grid]]
-Signal = Array | dict[str, Array]
+Signal = Array | Any
+"""An array, or, with several Outputs, a dict of them; type checkers take what is done with it for either."""
 States = execute.States
 Carry = TypeVar("Carry")
 

@@ -63,7 +63,8 @@ def comparison(
     if steps.size:
         ax.axvline(places[steps[0]], color=GREY, linewidth=1.2, linestyle=(0, (4, 3)), zorder=0)
         share = 100 * np.count_nonzero(differ) / differ.size
-        text = f"they part at step {steps[0]},\nneuron {neuron}; {share:.2g} % of\nall values differ"
+        percent = f"{share:.0f}" if share >= 10 else f"{share:.2g}"
+        text = f"they part at step {steps[0]},\nneuron {neuron}; {percent} % of\nall values differ"
     else:
         text = "nothing differs"
     half = float(places[1] - places[0]) / 2 if len(places) > 1 else 0.5

@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import nirjax
+from cli.graphs import GRAPH, TEST, lif
 from nirjax.assets import DIGITS_GRAPH
 from nirjax.cli.demo import write_recordings
 from nirjax.cli.demo_task import Home, Recordings, Split, Task, task
 from nirjax.cli.main import main
+from nirjax.ir import nodes
 
 
 def smaller(split: Split, train: int, test: int) -> Split:
@@ -32,8 +35,6 @@ def small_task() -> Task:
 @pytest.fixture(scope="session")
 def demo_folder(tmp_path_factory, small_task) -> Path:
     """Holds nirjax-demo/."""
-    import nirjax
-
     above = tmp_path_factory.mktemp("demo")
     folder = above / "nirjax-demo"
     folder.mkdir()
@@ -64,3 +65,31 @@ def nirjax_command(capsys):
         return code, said.out, said.err
 
     return run
+
+
+@pytest.fixture
+def odd_files(here):
+    """A graph with an Output of another shape than its source, written around nirjax's own checks."""
+    import h5py
+
+    nirjax.write(here / "good.nir", nirjax.NIRGraph.from_list(nodes.Input((2,)), lif(2)))
+    nirjax.write(here / "mendable.nir", nirjax.NIRGraph.from_list(nodes.Input((2,)), lif(2)))
+    with h5py.File(here / "mendable.nir", "r+") as file:
+        file.attrs.clear()
+        del file["node/nodes/output/shape"]
+        file["node/nodes/output/shape"] = np.array([1, 2])
+    loop = nirjax.NIRGraph(
+        {"in": nodes.Input((2,)), "w": nodes.Linear(np.eye(2, dtype=np.float32)), "out": nodes.Output((2,))},
+        (("in", "w"), ("w", "w"), ("w", "out")),
+    )
+    nirjax.write(here / "loop.nir", loop)
+    (here / "text.nir").write_text("not a graph")
+    return here
+
+
+@pytest.fixture
+def expected(here) -> np.ndarray:
+    """What the library itself gives on the test recordings, (sample, time, class)."""
+    x = np.load(TEST)["x"]
+    output, _ = nirjax.from_nir(GRAPH, dt=1e-4)(x.swapaxes(0, 1))
+    return np.asarray(output).swapaxes(0, 1)
