@@ -21,6 +21,7 @@ def as_markdown(results: dict[str, Any]) -> str:
         if task.name in names:
             mine = [row for row in rows if row["task"] == task.name]
             parts += [f"## {task.title}", *section(task, mine)]
+    parts += differences(rows)
     parts += ["## How", HOW.format(**results["recipe"]), ", ".join(f"{n} {v}" for n, v in results["versions"].items())]
     return "\n\n".join(parts) + "\n"
 
@@ -57,6 +58,32 @@ points or more. *Differ*: decisions, and spike counts of output neurons, in whic
 the same file, over all files of the row, seeds and samples.
 
 Made with"""
+
+
+PARTED = """\
+The two runs of each of these recordings agree up to one step at which a membrane comes to its threshold within the
+rounding of float32: there one run fires and the other does not. *Until then*: the most that any membrane of the
+recording differs before that step. The last three columns: the membrane less the threshold, in either run and in
+float64."""
+
+
+def differences(rows: Rows) -> list[str]:
+    """Where the runs part whose spike counts differ."""
+    heads = (
+        *("task", "seed", "imported by", "file", "sample", "counts", "node", "neuron", "step", "until then"),
+        *("in nirjax", "in the framework", "in float64"),
+    )
+    found = [(row, parting) for row in rows for parting in row.get("partings", ())]
+    cells = [
+        [
+            *(row["task"], str(row["seed"]), row["destination"], row["stage"]),
+            *(str(parting[name]) for name in ("sample", "counts")),
+            *(f"`{parting['node']}`", *(str(parting[name]) for name in ("neuron", "step"))),
+            *(f"{parting[name]:.1e}" for name in ("until_then", "nirjax", "framework", "exact")),
+        ]
+        for row, parting in found
+    ]
+    return ["## Counts that differ", PARTED, table(heads, cells)] if cells else []
 
 
 def section(task: Task, rows: Rows) -> list[str]:
