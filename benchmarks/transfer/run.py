@@ -107,10 +107,12 @@ def measured(task: Task, seed: int, arguments: argparse.Namespace, bits: list[in
     rows = []
     for destination in task.destinations:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", nirjax.NIRWarning)  # of a network that is silent at first
+            # Of a network that is silent at first, and of a dialect with a derivative of spikes of its own.
+            warnings.simplefilter("ignore", nirjax.NIRWarning)
             files = tuning.files(destination, folder, data, bits, seed)
+            counts = tuning.counts(files.values(), destination, part)
         run_by_framework(files, destination, data_file, arguments)
-        for stage, ours in zip(files, tuning.counts(files.values(), destination, part), strict=True):
+        for stage, ours in zip(files, counts, strict=True):
             row = Row(task.name, seed, destination.name, destination.dialect, stage, len(part.y), right(ours, part))
             if destination.importer:
                 compare(row, ours, answer(files[stage]), part)
