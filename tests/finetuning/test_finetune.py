@@ -345,6 +345,7 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "a wrong shape": ({"train": (X[..., :1], Y)}, DataError, "does not fit"),
     "a dict for one input": ({"train": ({"a": X, "b": X}, Y)}, DataError, "inputs"),
     "NaN": ({"train": (np.where(X, np.nan, 0.0), Y)}, DataError, "not finite"),
+    "times of events": ({"train": (X.astype(np.int64) << 40, Y)}, DataError, "beyond 32 bits"),
     "nothing": ({"train": []}, DataError, "no recordings"),
     "bad validation labels": ({"valid": (X, Y + 1)}, DataError, "out of range"),
     "no labels": ({"train": X}, DataError, "targets"),
