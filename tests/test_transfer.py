@@ -131,3 +131,16 @@ def test_two_runs_part_where_one_has_subtracted_a_threshold_first(tmp_path):
         report.differences(rows)
     )
     assert report.differences([row(NORSE, "before", 0.5)]) == []
+
+
+def test_the_numbers_of_the_readme_are_those_of_the_table():
+    def table_rows(text):
+        lines = [[cell.strip() for cell in line.strip("| ").split("|")] for line in text.splitlines() if "±" in line]
+        return [(cells[0], {cell for cell in cells if "±" in cell}) for cells in lines if len(cells) > 2]
+
+    of_the_task = (FOLDER / "RESULTS.md").read_text().split("## ")[1]
+    measured = table_rows(of_the_task)
+    shown = table_rows((FOLDER.parents[1] / "README.md").read_text())
+    assert shown
+    for name, numbers in shown:
+        assert any(name == other and numbers <= found for other, found in measured), (name, numbers)
