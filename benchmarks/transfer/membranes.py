@@ -17,6 +17,26 @@ import numpy as np
 from benchmarks.transfer import recordings
 
 
+def at_home(path: str, x: np.ndarray, dt: float) -> tuple[list[np.ndarray], np.ndarray]:
+    import nir
+    import torch
+
+    from benchmarks.transfer import home
+
+    torch.set_num_threads(1)
+    network = home.restored(nir.read(path))
+    layers = [layer for layer in network if hasattr(layer, "reset_mem")]
+    for layer in layers:
+        layer.reset_mem()
+    membranes, total = [[] for _ in layers], 0
+    with torch.no_grad():
+        for step in torch.tensor(x):
+            total = total + network(step)
+            for layer, found in zip(layers, membranes, strict=True):
+                found.append(layer.mem.numpy().copy())
+    return [np.stack(found) for found in membranes], total.numpy()
+
+
 def sinabs(path: str, x: np.ndarray, dt: float) -> tuple[list[np.ndarray], np.ndarray]:
     import nir
     import torch
@@ -45,7 +65,7 @@ def spyx(path: str, x: np.ndarray, dt: float) -> tuple[list[np.ndarray], np.ndar
     return [np.asarray(state) for state in jax.tree.leaves(states)], np.asarray(outputs).sum(0)
 
 
-RUN = {f.__name__: f for f in (sinabs, spyx)}
+RUN = {f.__name__: f for f in (at_home, sinabs, spyx)}
 
 
 def main(framework: str, dt: str, data: str, part: str, source: str, target: str) -> None:

@@ -17,6 +17,9 @@ from benchmarks.transfer import recipe
 from benchmarks.transfer.destinations import Destination
 from benchmarks.transfer.recordings import Part
 
+APART = 1e-3
+"""Membranes that differ by more than this do not differ by rounding."""
+
 Run = dict[str, np.ndarray]
 """Node to its membrane, (time, neuron)."""
 
@@ -77,23 +80,26 @@ def membranes(
 def first_parting(
     path: Path, destination: Destination, sample: int, counts: int, ours: Run, framework: Run, exact: Run
 ) -> Parting:
-    """The first step at which membranes differ by the threshold that one of the runs has subtracted."""
+    """The decision that only one of the runs makes for a spike, at the first step that they do not share.
+
+    The one that fires subtracts a threshold: in the same step, or in the next one where the dialect says so. Of all
+    neurons whose membranes differ by that much then, it is the one that is nearest to its threshold.
+    """
     graph, steps = nirjax.read(path), len(next(iter(ours.values())))
-    thresholds = {node: np.asarray(graph.nodes[node].v_threshold) for node in ours}
+    sites = nirjax.from_nir(graph, dt=recipe.DT, dialect=destination.dialect).program.plan.sites
     apart = {node: np.abs(ours[node] - framework[node]) for node in ours}
-    parted = {node: apart[node] > thresholds[node] / 2 for node in ours}
-    step = next(t for t in range(steps) if any(parted[node][t].any() for node in ours))
-    node = next(node for node in ours if parted[node][step].any())
-    neuron = int(parted[node][step].argmax())
-    model = nirjax.from_nir(graph, dt=recipe.DT, dialect=destination.dialect)
-    decided = step - model.program.plan.sites[node].rule.fires_first  # on the membrane that the step before has left
-
-    def to_threshold(run: Run) -> float:
-        """The membrane less the threshold, whether or not that has been subtracted already."""
-        v = float(run[node][decided, neuron])
-        return min(v, v - float(thresholds[node][neuron]), key=abs)
-
-    until_then = max(float(apart[node][:step].max(initial=0)) for node in ours)
-    return Parting(
-        sample, node, neuron, step, counts, until_then, to_threshold(ours), to_threshold(framework), to_threshold(exact)
-    )
+    first = next(t for t in range(steps) if any(apart[node][t].max() > APART for node in ours))
+    found: list[Parting] = []
+    for node in ours:
+        delayed = sites[node].rule.order[0] == "fire"
+        for reset in range(first, min(first + 1 + delayed, steps)):
+            threshold = np.broadcast_to(sites[node].node.v_threshold, apart[node][reset].shape)
+            for neuron in np.flatnonzero(apart[node][reset] > threshold / 2):
+                step = reset - delayed
+                runs = [float(run[node][step, neuron]) for run in (ours, framework, exact)]
+                less = [v - float(threshold[neuron]) for v in runs]
+                if not delayed:  # the threshold may have been subtracted already
+                    less = [min(pair, key=abs) for pair in zip(runs, less, strict=True)]
+                until_then = max(float(apart[one][:first].max(initial=0)) for one in ours)
+                found.append(Parting(sample, node, int(neuron), step, counts, until_then, *less))
+    return min(found, key=lambda one: abs(one.exact))
