@@ -27,10 +27,18 @@ def as_markdown(results: dict[str, Any]) -> str:
 
 
 def command(rows: Rows) -> str:
-    """What was called; rows without rounded weights come of a run without bits."""
-    plain = not any(row["stage"].endswith(" rounded") for row in rows)
+    """What was called; the rows of a task without rounded weights come of a run without bits."""
+    names = dict.fromkeys(row["task"] for row in rows)
+    rounded = {row["task"] for row in rows if row["stage"].endswith(" rounded")}
+    plain = [name for name in names if name not in rounded]
+    whole, without = "python -m benchmarks.transfer.run", "without it: also with weights of 8 and 4 bits"
+    if not rounded:
+        return f"{whole} --bits ''       # {without}"
     return (
-        "python -m benchmarks.transfer.run" + " --bits ''       # without it: also with weights of 8 and 4 bits" * plain
+        f"{whole} --tasks {','.join(n for n in names if n in rounded)}"
+        + "".join(f"\n    {whole} --tasks {name} --bits ''       # {without}" for name in plain)
+        if plain
+        else whole
     )
 
 
