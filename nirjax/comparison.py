@@ -17,8 +17,8 @@ from nirjax.data.nir_files import is_hdf5, read
 from nirjax.data.observables import TimeGriddedData
 from nirjax.data.recording import from_nir_data, paths_of
 from nirjax.engine.model import Model
-from nirjax.engine.records import matching
 from nirjax.errors import ArgumentError, DataError, FileError, PatternError, ShapeError, quoted
+from nirjax.ir.patterns import as_patterns, matching
 
 OUTPUT = "output"
 SPIKES = ("*.spikes",)
@@ -260,7 +260,7 @@ def _names(side: Side) -> list[str]:
 def _chosen(a: list[str], b: list[str], record: Sequence[str] | str) -> tuple[list[str], tuple[str, ...]]:
     """The traces that both have, of those that are asked for, and those that only one has."""
     both, everything = set(a) & set(b), list(dict.fromkeys([*a, *b]))
-    patterns = (record,) if isinstance(record, str) else tuple(record)
+    patterns = as_patterns(record, "record")
     if patterns == SPIKES and not any(name.endswith(".spikes") for name in everything):
         patterns = ()  # a graph need not have neurons
     asked = matching(patterns, everything, argument="record") if patterns else ()

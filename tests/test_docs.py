@@ -96,6 +96,9 @@ def test_the_example_of_the_readme_runs(tmp_path, monkeypatch, demo):
         "1.lif.v": (40, 500, 96), "1.lif.spikes": (40, 500, 96), "3.spikes": (40, 500, 10),
     }  # fmt: skip
     assert nirjax.diff("tuned.nir", folder / "digits.nir")
+    commands = re.findall(r"^    nirjax ((?:.*\\\n)*.*)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert [shlex.split(command.replace("\\\n", ""))[0] for command in commands] == ["finetune", "evaluate"]
+    assert [main(shlex.split(command.replace("\\\n", ""))) for command in commands] == [0, 0]
 
 
 def lines(text):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import nirjax
-from benchmarks.transfer import graphs, recordings, report
-from benchmarks.transfer.destinations import CLOSED_FORM, HOME, NORSE, TASKS
+from benchmarks.transfer import graphs, parting, recordings, report
+from benchmarks.transfer.destinations import CLOSED_FORM, HOME, NORSE, SINABS_AS_IT_IS, TASKS
 from nirjax import dialects, ir
 from nirjax.assets import DIGITS_DATA, DIGITS_GRAPH
 
@@ -104,3 +104,43 @@ def test_the_table_is_that_of_the_results():
         "python -m benchmarks.transfer.run --report"
     )
     assert {row["task"] for row in results["rows"]} == {task.name for task in TASKS}
+
+
+def test_two_runs_part_where_one_has_subtracted_a_threshold_first(tmp_path):
+    def full(value, size):
+        return np.full(size, value, np.float32)
+
+    random = np.random.default_rng(0)
+    lif = ir.LIF(full(4e-4, 3), full(1, 3), full(0, 3), full(1, 3))
+    nodes = {"input": ir.Input((2,)), "0": ir.Affine(random.random((3, 2)).astype(np.float32), full(0, 3)), "1": lif}
+    graph = nirjax.NIRGraph(nodes | {"output": ir.Output((3,))}, [("input", "0"), ("0", "1"), ("1", "output")])
+    nirjax.write(tmp_path / "graph.nir", graph)
+    x = (random.random((4, 9, 2)) < 0.5).astype(np.uint8)
+    part = recordings.Part(x, np.zeros(4, int))
+    v, counts = parting.membranes(tmp_path / "graph.nir", SINABS_AS_IT_IS, part, np.float32)
+    other, fewer = v["1"].copy(), counts.copy()
+    other[6:, 2, 1] += 1  # there the other run has not fired
+    fewer[2, 1] -= 1
+    (found,) = parting.partings(tmp_path / "graph.nir", SINABS_AS_IT_IS, part, {"0": other, "counts": fewer})
+    assert (found.sample, found.node, found.neuron, found.step, found.counts) == (2, "1", 1, 6, 1)
+    assert found.until_then == 0
+    assert found.nirjax == min(v["1"][6, 2, 1], v["1"][6, 2, 1] - 1, key=abs)
+    np.testing.assert_allclose(found.exact, found.nirjax, atol=1e-6)
+    rows = [row(SINABS_AS_IT_IS, "before", 0.5) | {"task": "vowels", "seed": 3, "partings": [vars(found)]}]
+    assert "| vowels | 3 | Sinabs, file as it is | before | 2 | 1 | `1` | 1 | 6 | 0.0e+00 |" in "".join(
+        report.differences(rows)
+    )
+    assert report.differences([row(NORSE, "before", 0.5)]) == []
+
+
+def test_the_numbers_of_the_readme_are_those_of_the_table():
+    def table_rows(text):
+        lines = [[cell.strip() for cell in line.strip("| ").split("|")] for line in text.splitlines() if "±" in line]
+        return [(cells[0], {cell for cell in cells if "±" in cell}) for cells in lines if len(cells) > 2]
+
+    of_the_task = (FOLDER / "RESULTS.md").read_text().split("## ")[1]
+    measured = table_rows(of_the_task)
+    shown = table_rows((FOLDER.parents[1] / "README.md").read_text())
+    assert shown
+    for name, numbers in shown:
+        assert any(name == other and numbers <= found for other, found in measured), (name, numbers)

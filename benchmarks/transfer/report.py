@@ -21,15 +21,24 @@ def as_markdown(results: dict[str, Any]) -> str:
         if task.name in names:
             mine = [row for row in rows if row["task"] == task.name]
             parts += [f"## {task.title}", *section(task, mine)]
+    parts += differences(rows)
     parts += ["## How", HOW.format(**results["recipe"]), ", ".join(f"{n} {v}" for n, v in results["versions"].items())]
     return "\n\n".join(parts) + "\n"
 
 
 def command(rows: Rows) -> str:
-    """What was called; rows without rounded weights come of a run without bits."""
-    plain = not any(row["stage"].endswith(" rounded") for row in rows)
+    """What was called; the rows of a task without rounded weights come of a run without bits."""
+    names = dict.fromkeys(row["task"] for row in rows)
+    rounded = {row["task"] for row in rows if row["stage"].endswith(" rounded")}
+    plain = [name for name in names if name not in rounded]
+    whole, without = "python -m benchmarks.transfer.run", "without it: also with weights of 8 and 4 bits"
+    if not rounded:
+        return f"{whole} --bits ''       # {without}"
     return (
-        "python -m benchmarks.transfer.run" + " --bits ''       # without it: also with weights of 8 and 4 bits" * plain
+        f"{whole} --tasks {','.join(n for n in names if n in rounded)}"
+        + "".join(f"\n    {whole} --tasks {name} --bits ''       # {without}" for name in plain)
+        if plain
+        else whole
     )
 
 
@@ -44,11 +53,12 @@ decided right, mean ± standard deviation over seeds."""
 
 HOW = """\
 Everywhere the same recipe: Adam at {LEARNING_RATE}, falling to zero along a cosine, batches of {BATCH}, gradients
-clipped to a norm of {CLIP:g}, a fast sigmoid of slope {SLOPE:g} as surrogate, cross entropy of the output's spike
-counts, {EPOCHS} epochs at home, of fine-tuning and from scratch, {ROUNDED_EPOCHS} more with rounded weights, the best
+clipped to a norm of {CLIP:g}, a fast sigmoid of slope {SLOPE:g} as surrogate (but Rockpool's dialect has a derivative
+of spikes of its own, with which this recipe hardly learns from scratch), cross entropy of the output's spike counts,
+{EPOCHS} epochs at home, of fine-tuning and from scratch, {ROUNDED_EPOCHS} more with rounded weights, the best
 parameters by the loss on a validation part of the training data. Weights and biases are trained, nothing else. Of equal
-counts the lowest class decides. Every choice was made on the validation part, with other seeds; the test split was run
-once.
+counts the lowest class decides. Every choice was made on the validation part, with other seeds, and none by the test
+split.
 
 *As imported*: the file under the framework's import dialect, without training. *From scratch*: snnTorch's network as it
 was before training, trained by nirjax under that dialect. *Can hold*: the larger of that and the accuracy at home.
@@ -57,6 +67,34 @@ points or more. *Differ*: decisions, and spike counts of output neurons, in whic
 the same file, over all files of the row, seeds and samples.
 
 Made with"""
+
+
+PARTED = """\
+The two runs of each of these recordings agree up to one step at which a membrane comes to its threshold within the
+rounding of float32: there one run fires and the other does not. *Until then*: the most that any membrane of the
+recording differs before that step. The last three columns: the membrane less the threshold, in either run and in
+float64."""
+
+
+def differences(rows: Rows) -> list[str]:
+    """Where the runs part whose spike counts differ."""
+    heads = (
+        *("task", "seed", "imported by", "file", "sample", "counts", "node", "neuron", "step", "until then"),
+        *("in nirjax", "in the framework", "in float64"),
+    )
+    found = [(row, parting) for row in rows for parting in row.get("partings", ())]
+    cells = [
+        [
+            *(row["task"], str(row["seed"]), row["destination"], row["stage"]),
+            *(str(parting[name]) for name in ("sample", "counts")),
+            *(f"`{parting['node']}`", *(str(parting[name]) for name in ("neuron", "step"))),
+            *(f"{parting[name]:.1e}" for name in ("until_then", "nirjax", "framework", "exact")),
+        ]
+        for row, parting in found
+    ]
+    unknown = sum(row["counts_differ"] or 0 for row in rows if not row.get("partings"))
+    others = [f"Of {unknown} more counts that differ nobody recorded where the runs part."] if unknown else []
+    return ["## Counts that differ", PARTED, table(heads, cells), *others] if cells else []
 
 
 def section(task: Task, rows: Rows) -> list[str]:

@@ -17,16 +17,17 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 import nirjax
 from benchmarks.environments import AEON, PEERS, Environment
-from benchmarks.transfer import recipe, recordings, report, tuning
+from benchmarks.transfer import membranes, parting, recipe, recordings, report, tuning
 from benchmarks.transfer.destinations import HOME, TASKS, Destination, Task
 
 HERE = Path(__file__).parent
@@ -44,6 +45,7 @@ class Row:
         framework_accuracy: the framework's; None where there is none.
         decisions_differ: samples of which nirjax and the framework decide differently.
         counts_differ: output neurons, over all samples, that do not spike equally often.
+        partings: of each sample with such neurons, where the two part; see `parting.Parting`.
     """
 
     task: str
@@ -56,6 +58,7 @@ class Row:
     framework_accuracy: float | None = None
     decisions_differ: int | None = None
     counts_differ: int | None = None
+    partings: list[parting.Parting] = field(default_factory=list)
 
 
 def main(words: list[str] | None = None) -> None:
@@ -104,13 +107,18 @@ def measured(task: Task, seed: int, arguments: argparse.Namespace, bits: list[in
     rows = []
     for destination in task.destinations:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", nirjax.NIRWarning)  # of a network that is silent at first
+            # Of a network that is silent at first, and of a dialect with a derivative of spikes of its own.
+            warnings.simplefilter("ignore", nirjax.NIRWarning)
             files = tuning.files(destination, folder, data, bits, seed)
+            counts = tuning.counts(files.values(), destination, part)
         run_by_framework(files, destination, data_file, arguments)
-        for stage, ours in zip(files, tuning.counts(files.values(), destination, part), strict=True):
+        for stage, ours in zip(files, counts, strict=True):
             row = Row(task.name, seed, destination.name, destination.dialect, stage, len(part.y), right(ours, part))
             if destination.importer:
                 compare(row, ours, answer(files[stage]), part)
+            if row.counts_differ and destination.importer in membranes.RUN:
+                theirs = membranes_of(files[stage], destination, data_file, arguments)
+                row.partings = parting.partings(files[stage], destination, part, theirs)
             rows.append(row)
         say(task, seed, began, destination.name)
     return rows
@@ -143,6 +151,20 @@ def run_by_framework(
             *(destination.importer, str(recipe.DT), str(data_file), arguments.part),
             *(str(name) for path in asked for name in (path, answer_file(path))),
         )
+
+
+def membranes_of(
+    path: Path, destination: Destination, data_file: Path, arguments: argparse.Namespace
+) -> dict[str, np.ndarray]:
+    """What `membranes` writes of one file, in the framework's environment."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "membranes.npz"
+        in_environment(
+            *(destination.environment, arguments.envs, "benchmarks.transfer.membranes"),
+            *(str(destination.importer), str(recipe.DT), str(data_file), arguments.part, str(path), str(target)),
+        )
+        with np.load(target) as file:
+            return dict(file)
 
 
 def answer_file(path: Path) -> Path:

@@ -67,7 +67,7 @@ def execute(args: argparse.Namespace) -> int:
         check_new(args.out, args.graph, args.data)
     model = model_of(args)
     if args.record:
-        from nirjax.engine.records import matching
+        from nirjax.ir.patterns import matching
 
         matching(args.record, model.variables, argument="--record")
     recordings = recordings_of(model, args.data, time_first=args.time_first)

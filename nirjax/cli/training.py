@@ -203,8 +203,8 @@ def optimizer_of(args: argparse.Namespace, model: Model) -> Any:
     """
     import optax
 
-    from nirjax.engine.records import matching
     from nirjax.finetuning.partition import WEIGHTS_AND_BIASES, chosen_names
+    from nirjax.ir.patterns import matching
 
     given = args.learning_rate or []
     rates = dict(given)

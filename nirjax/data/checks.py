@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -114,8 +115,16 @@ def steps(x: Arrays) -> int:
 
 
 def check_finite(x: Arrays, what: str) -> None:
-    """Raises a DataError that names the first time step of `x` (time first) that is not finite."""
+    """Raises a DataError that names the first time step of `x` (time first) that is not finite, and one where `x` holds
+    integers that JAX would cut off."""
     for part in x.values() if isinstance(x, dict) else [x]:
+        if part.dtype.kind in "iu" and part.size:
+            held = np.iinfo(jax.dtypes.canonicalize_dtype(part.dtype))
+            if held.bits < 8 * part.dtype.itemsize and not held.min <= int(part.min()) <= int(part.max()) <= held.max:
+                raise DataError(
+                    f"{what} holds integers beyond {held.bits} bits", field="x",
+                    found=max(int(part.min()), int(part.max()), key=abs), hint="Are these the times of events?",
+                )  # fmt: skip
         if jnp.issubdtype(part.dtype, jnp.floating) and not np.isfinite(part).all():
             bad = ~np.isfinite(part).reshape(len(part), -1).all(axis=1)
             raise DataError(

@@ -24,11 +24,12 @@ from nirjax.engine import execute
 from nirjax.engine.inputs import checked_inputs, checked_params, checked_states, only_numbers, outward
 from nirjax.engine.lowering import Plan, lower
 from nirjax.engine.program import Program
-from nirjax.engine.records import matching, parameter_names, trace_names
+from nirjax.engine.records import parameter_names, trace_names
 from nirjax.engine.schedule import AUTO, WHOLE, Schedule, choose, schedule_of
 from nirjax.errors import ArgumentError, NIRWarning, ParameterError
 from nirjax.ir.graph import Edge, NIRGraph
 from nirjax.ir.grids import Grid
+from nirjax.ir.patterns import matching
 from nirjax.ir.reference import as_graph
 from nirjax.primitives.base import Primitive
 from nirjax.primitives.registry import registry_with

@@ -28,6 +28,7 @@ from nirjax.evaluation.streaming import Scored, stream
 from nirjax.evaluation.tables import NUMBER, Table, collected, joined, metric, of_all_processes
 from nirjax.finetuning.objectives import Loss, Objective
 from nirjax.finetuning.scoring import mean
+from nirjax.ir.patterns import as_patterns
 
 MEMORY = 256 * 2**20
 """Bytes that the outputs and traces of a batch may take on each device, where its size is chosen."""
@@ -108,7 +109,7 @@ def evaluate(
         CheckpointError: a folder of another evaluation.
         DistributedError: another process has failed or is gone.
     """
-    records = (record,) if isinstance(record, str) else tuple(record)
+    records = as_patterns(record, "record")
     wanted = Wanted.of(metrics, records, output is not None, model)
     fit = Fit.of(model, labels=wanted.measures(model).read_labels())
     placement = placement_of(mesh, here=True)

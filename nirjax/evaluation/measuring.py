@@ -15,11 +15,11 @@ from jax import Array
 from nirjax.data.batch import Batch
 from nirjax.data.placement import BY_SAMPLE, BY_STEP_AND_SAMPLE, Placement
 from nirjax.engine.model import Model
-from nirjax.engine.records import matching
 from nirjax.finetuning.compiling import compiled
 from nirjax.finetuning.measures import Measures, measured, per_sample, run_of
 from nirjax.finetuning.objectives import Objective, OfOutput
 from nirjax.finetuning.scores import prediction, spike_rate
+from nirjax.ir.patterns import matching
 
 PREDICTION = "prediction"
 """A class is no quantity: it has no mean."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from nirjax.engine.model import Model, Params
+from nirjax.errors import ArgumentError
 from nirjax.finetuning.partition import Rest, combine
 
 Kind = Literal["step", "evaluation"]
@@ -40,3 +41,18 @@ class Moment:
 
 Callback = Callable[[Moment], bool | None]
 """Called with each moment; True stops the training there."""
+
+
+def as_callbacks(given: Any) -> tuple[Callback, ...]:
+    """What a user gave as callbacks: one function, or several.
+
+    Raises:
+        ArgumentError: something else.
+    """
+    callbacks = tuple(given) if isinstance(given, Iterable) and not callable(given) else (given,)
+    for callback in callbacks:
+        if not callable(callback):
+            raise ArgumentError(
+                "this is no function", field="callbacks", found=callback, expected="(moment) -> bool or None"
+            )
+    return callbacks

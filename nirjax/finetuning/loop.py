@@ -18,7 +18,7 @@ from nirjax.data.placement import placement_of
 from nirjax.engine.model import Model, Params
 from nirjax.errors import ArgumentError, PatternError, TrainingError
 from nirjax.finetuning import losses
-from nirjax.finetuning.callbacks import Callback
+from nirjax.finetuning.callbacks import Callback, as_callbacks
 from nirjax.finetuning.checkpoints import Checkpoints
 from nirjax.finetuning.constraints import projection
 from nirjax.finetuning.interruption import Interruption
@@ -39,8 +39,9 @@ from nirjax.finetuning.spreading import (
 )
 from nirjax.finetuning.state import TrainingState
 from nirjax.finetuning.training import Training, restored
-from nirjax.finetuning.transforms import begun
+from nirjax.finetuning.transforms import as_transforms, begun
 from nirjax.finetuning.update import Descent, update_function
+from nirjax.ir.patterns import as_patterns
 
 BATCH_SIZE = 32
 """Samples in a batch where nothing is said."""
@@ -87,7 +88,7 @@ def finetune(
     checkpoints: str | PathLike[str] | None = None,
     resume: bool = False,
     mesh: Any = None,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Sequence[Callback] | Callback = (),
     progress: bool = True,
 ) -> FinetuneResult:
     r"""Trains parameters of a model, and gives back the best model along the way.
@@ -137,8 +138,12 @@ def finetune(
         resume: continue from the newest state in that folder; the result is that of a run that was never stopped.
         mesh: the devices over which each batch is divided, as `nirjax.evaluate` takes them. The result is that of one
             device, to rounding.
-        callbacks: called with a `Moment` after each step and each evaluation; True stops the training.
+        callbacks: functions, or one, called with a `Moment` after each step and each evaluation; True stops the
+            training.
         progress: show a progress bar on stderr; where that is no terminal, a line after each evaluation.
+
+    Warns (NIRWarning), in the first batch:
+        nodes that do not fire; an input that is zero; a gradient that is zero.
 
     Raises:
         ArgumentError: an argument that makes no sense.
@@ -156,9 +161,9 @@ def finetune(
         raise ArgumentError("there is nothing to resume from", field="checkpoints", expected="the folder of the run")
     measures = Measures.of(metrics).and_loss(as_objective(loss, "loss"))
     fit = Fit.of(model, labels=measures.read_labels())
-    model, transforms = begun(model, (transform,) if callable(transform) else tuple(transform))
-    scoring = Scoring(measures, (record,) if isinstance(record, str) else tuple(record), transforms)
-    params, rest = _chosen(model, trainable)
+    model, transforms = begun(model, as_transforms(transform))
+    scoring = Scoring(measures, as_patterns(record, "record"), transforms)
+    params, rest = _chosen(model, as_patterns(trainable, "trainable"))
     placement, own_devices = placement_of(mesh), placement_of(mesh, here=True)
     if placement is not None:
         placement.divided(batch_size or BATCH_SIZE, chosen=batch_size is not None)
@@ -179,7 +184,7 @@ def finetune(
         seed=int(seed),
         truncation=truncation,
         skip_nonfinite=skip_nonfinite,
-        callbacks=tuple(callbacks),
+        callbacks=as_callbacks(callbacks),
         checkpoints=None,
     )
     state = TrainingState(params, chosen_optimizer.init(params), params)
@@ -219,17 +224,17 @@ def _check_arguments(model: Any, numbers: Mapping[str, Any], seed: Any, skips: A
         raise ArgumentError("how long to train is missing", field="epochs", expected="epochs or steps")
     for name, value in numbers.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
-            raise ArgumentError("this is a number from 1", field=name, found=value)
+            raise ArgumentError("this is a whole number from 1", field=name, found=value)
     for name, value in {"seed": seed, "skip_nonfinite": skips}.items():
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
             raise ArgumentError("this is a whole number from 0", field=name, found=value)
 
 
-def _chosen(model: Model, trainable: Sequence[str] | str) -> tuple[Params, Rest]:
+def _chosen(model: Model, trainable: tuple[str, ...]) -> tuple[Params, Rest]:
     try:
         params, rest = partition(model, trainable)
     except PatternError as error:
-        if tuple(trainable) != WEIGHTS_AND_BIASES:
+        if trainable != WEIGHTS_AND_BIASES:
             error.field = "trainable"
             raise
         raise TrainingError(

@@ -12,12 +12,12 @@ from jax import Array
 
 from nirjax.data.batch import Batch
 from nirjax.engine.model import Model, Run
-from nirjax.engine.records import matching
 from nirjax.errors import ArgumentError, ShapeError
 from nirjax.finetuning.final_state import state_at
 from nirjax.finetuning.objectives import Objective, OfOutput, as_objective, reads_labels
 from nirjax.finetuning.pieces import Pieces, accumulated, pieces_of
 from nirjax.finetuning.scores import accuracy
+from nirjax.ir.patterns import matching
 
 Named = tuple[tuple[str, Objective], ...]
 
@@ -102,8 +102,18 @@ def measured(
         values = _in_pieces(whole, model, batch, graded)
     else:
         run = run_of(model, batch, record)
-        values = {name: function(run, batch) for name, function in functions.items()}
+        values = {name: _value(name, function, run, batch) for name, function in functions.items()}
     return {name: per_sample(name, found, batch) for name, found in values.items()}
+
+
+def _value(name: str, function: Objective, run: Run, batch: Batch) -> Any:
+    try:
+        return function(run, batch)
+    except Exception as error:
+        of_output = isinstance(function, OfOutput)
+        how = "(output, target, where=...), as it has a `where`" if of_output else "(run, batch), as it has no `where`"
+        error.add_note(f"{name!r} was called as {how}")
+        raise
 
 
 def run_of(model: Model, batch: Batch, record: Sequence[str]) -> Run:
@@ -125,10 +135,13 @@ def per_sample(name: str, values: Any, batch: Batch) -> Array:
     Raises:
         ShapeError: they are not one a sample.
     """
-    array = jnp.asarray(values)
+    try:
+        array, found = jnp.asarray(values), f"shape {jnp.shape(values)}"
+    except (TypeError, ValueError):
+        array, found = jnp.zeros(()), type(values).__name__
     if array.shape != (batch.size,):
         raise ShapeError(
-            "one value a sample is needed", field=name, found=f"shape {array.shape}",
+            "one value a sample is needed", field=name, found=found,
             expected=f"({batch.size},)", hint="Reduce over time and neurons, not over the batch",
         )  # fmt: skip
     return array if array.dtype.kind == "i" else array.astype(jnp.promote_types(array.dtype, jnp.float32))

@@ -124,12 +124,24 @@ def as_objective(function: Any, argument: str) -> Objective:
     Raises:
         ArgumentError: it is no function of one of these kinds.
     """
+    takes_where = _takes_where(function)
+    expected = "(run, batch) or (output, target, *, where) -> (*batch,)"
+    check_function(function, argument, expected, **({"where": None} if takes_where else {}))
+    return OfOutput(function) if takes_where else function
+
+
+def check_function(function: Any, argument: str, expected: str, **keywords: Any) -> None:
+    """Raises an ArgumentError if this is no function of two arguments and these keywords, as far as can be told."""
     if not callable(function):
+        raise ArgumentError("this is no function", field=argument, found=type(function).__name__, expected=expected)
+    try:
+        inspect.signature(function).bind(None, None, **keywords)
+    except ValueError:  # one without a signature that could be read
+        return
+    except TypeError as error:
         raise ArgumentError(
-            "this is no function", field=argument, found=type(function).__name__,
-            expected="(run, batch) or (output, target, *, where) -> (*batch,)",
-        )  # fmt: skip
-    return OfOutput(function) if _takes_where(function) else function
+            f"this function takes other arguments ({error})", field=argument, found=function, expected=expected
+        ) from None
 
 
 def reads_labels(objective: Objective) -> bool:

@@ -7,8 +7,8 @@ from typing import Any
 
 import optax
 
-from nirjax.engine.records import matching
 from nirjax.errors import ArgumentError, PatternError
+from nirjax.ir.patterns import matching
 
 Pattern = str | tuple[str, ...]
 Optimizers = Mapping[Pattern, optax.GradientTransformation]

@@ -11,8 +11,9 @@ import jax
 
 from nirjax.engine.model import Model, Params
 from nirjax.engine.program import Program
-from nirjax.engine.records import matching, parameter_names
+from nirjax.engine.records import parameter_names
 from nirjax.errors import ParameterError
+from nirjax.ir.patterns import as_patterns, matching
 
 WEIGHTS_AND_BIASES = ("*.weight", "*.bias")
 """What is trained where nothing else is said. A graph need not have both."""
@@ -44,11 +45,11 @@ def chosen_names(model: Model, patterns: Sequence[str] | str) -> tuple[str, ...]
     Raises:
         PatternError: a pattern that matches nothing; the message lists the names.
     """
-    names = model.parameters
-    if not isinstance(patterns, str) and tuple(patterns) == WEIGHTS_AND_BIASES:
-        present = [pattern for pattern in patterns if any(fnmatchcase(name, pattern) for name in names)]
-        patterns = present or patterns
-    return matching(patterns, names, argument="patterns")
+    names, wanted = model.parameters, as_patterns(patterns, "patterns")
+    if wanted == WEIGHTS_AND_BIASES:
+        present = tuple(pattern for pattern in wanted if any(fnmatchcase(name, pattern) for name in names))
+        wanted = present or wanted
+    return matching(wanted, names, argument="patterns")
 
 
 def partition(model: Model, patterns: Sequence[str] | str) -> tuple[Params, Rest]:

@@ -6,8 +6,7 @@ The derivative is 1 outside the range too: a parameter that was cut off can come
 
 A scale is the smallest at which the values fit, to a dozen binary digits or more, so that an integer of eight bits
 times it is exact. What already lies on a grid of the same form, one that the model carries or that its file's metadata
-tells of,
-keeps its scale: quantising again is the identity, bit for bit.
+tells of, keeps its scale: quantising again is the identity, bit for bit.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ import numpy as np
 from jax import Array
 
 from nirjax.engine.model import Grids, Model, Params
-from nirjax.engine.records import matching
 from nirjax.errors import ArgumentError, PatternError
 from nirjax.exporting import to_nir
 from nirjax.finetuning.layers import Layer, gain, layers_of
 from nirjax.finetuning.targets import SCALES, Target, check_held, target_of
 from nirjax.ir.grids import Format, Grid, grids_of, signed
 from nirjax.ir.nodes import Conv1d, Conv2d
+from nirjax.ir.patterns import as_patterns, matching
 
 SCALE_DIGITS = 12
 """Binary digits that a scale has at least, in float32 and wider types; in shorter ones a scale is a power of two."""
@@ -184,7 +183,7 @@ def quantize(
     shared = scale or ("tensor" if chip is None else chip.scale)
     if shared not in SCALES:
         raise ArgumentError("no such scale", field="scale", found=shared, expected=f"one of {', '.join(SCALES)}")
-    patterns = (parameters,) if isinstance(parameters, str) else tuple(parameters)
+    patterns = as_patterns(parameters, "parameters")
     return Quantize(tuple(sorted(formats.items())), shared, bool(power_of_two), patterns, chip)
 
 

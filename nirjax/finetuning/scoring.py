@@ -13,6 +13,7 @@ from nirjax.data.batch import Batch
 from nirjax.data.checks import Fit
 from nirjax.data.padding import to_bucket
 from nirjax.engine.model import Model
+from nirjax.errors import ArgumentError
 from nirjax.finetuning.compiling import compiled
 from nirjax.finetuning.measures import Measures, measured
 
@@ -23,9 +24,18 @@ Scorer = Callable[[Model, Batch, Array], dict[str, Array]]
 
 
 def transformed(model: Model, transform: Sequence[Transform], key: Array) -> Model:
-    """The model as it is run: every transform in order, each with a key of its own."""
+    """The model as it is run: every transform in order, each with a key of its own.
+
+    Raises:
+        ArgumentError: one that gives back no model.
+    """
     for place, function in enumerate(transform):
         model = function(model, jax.random.fold_in(key, place))
+        if not isinstance(model, Model):
+            raise ArgumentError(
+                "a transform gives back a model", field="transform", found=type(model).__name__,
+                expected="(model, key) -> model", hint="`model.replace(params=...)` is a model with other parameters",
+            )  # fmt: skip
     return model
 
 

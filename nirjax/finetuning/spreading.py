@@ -48,8 +48,8 @@ def opened(train: Any, valid: Any, fit: Fit, placement: Placement | None) -> tup
     """
 
     def looked_at() -> list[OpenSource]:
-        given = {"train": train, "valid": valid}
-        return [fitting_source(data, fit, name) for name, data in given.items() if data is not None]
+        given = {"train": train} if valid is None else {"train": train, "valid": valid}
+        return [fitting_source(data, fit, name) for name, data in given.items()]
 
     source, *held_out = processes.all_or_none(looked_at)
     if processes.count() > 1:

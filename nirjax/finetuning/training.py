@@ -29,7 +29,7 @@ from nirjax.finetuning.progress import Progress
 from nirjax.finetuning.scoring import Scorer, Transform, check_fit, mean, score, transformed
 from nirjax.finetuning.spreading import AnyInterruption, rates_of_all
 from nirjax.finetuning.state import TrainingState
-from nirjax.finetuning.update import Update, check_finite
+from nirjax.finetuning.update import Update, check_finite, warn_of_no_gradient
 from nirjax.ir.digest import content_digest
 
 SAVE_EVERY = 60.0
@@ -145,6 +145,8 @@ class Training:
             check_finite(graded, state.params, state.step + 1)
         if state.step == 0:
             self.monitor.check(name for name in graded.sums if name != "loss")
+            if good:
+                warn_of_no_gradient(graded.gradient)
         state.losses.append(float(graded.loss))
         state = dataclasses.replace(state, step=state.step + 1, batch=state.batch + 1)
         if not good:

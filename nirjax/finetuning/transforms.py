@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +18,26 @@ import numpy as np
 from jax import Array
 
 from nirjax.engine.model import Model, Params
-from nirjax.engine.records import matching
 from nirjax.errors import ArgumentError, ParameterError
+from nirjax.finetuning.objectives import check_function
 from nirjax.finetuning.partition import chosen_names
 from nirjax.finetuning.scoring import Transform
+from nirjax.ir.patterns import as_patterns, matching
 
 LEAST_FACTOR = 0.01
 """The least factor of a mismatch: no sign flips, and no time constant vanishes."""
+
+
+def as_transforms(given: Any) -> tuple[Transform, ...]:
+    """What a user gave as transforms: one function `(model, key) -> model`, or several.
+
+    Raises:
+        ArgumentError: something else.
+    """
+    transforms = tuple(given) if isinstance(given, Iterable) and not callable(given) else (given,)
+    for transform in transforms:
+        check_function(transform, "transform", "(model, key) -> model")
+    return transforms
 
 
 def begun(model: Model, transforms: Sequence[Transform]) -> tuple[Model, tuple[Transform, ...]]:
@@ -95,7 +108,7 @@ def mismatch(std: float | Mapping[str, float], parameters: Sequence[str] | str =
     Raises:
         ArgumentError: a standard deviation that is no number from 0.
     """
-    patterns = [parameters] if isinstance(parameters, str) else list(parameters)
+    patterns = as_patterns(parameters, "parameters")
     spreads = dict(std) if isinstance(std, Mapping) else dict.fromkeys(patterns, std)
     for pattern, value in spreads.items():
         if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value < math.inf:
@@ -166,7 +179,7 @@ def prune(what: float | Mapping[str, Any], parameters: Sequence[str] | str = "*.
     Raises:
         ArgumentError: a share that is no number from 0 to 1, or masks that are none.
     """
-    patterns = (parameters,) if isinstance(parameters, str) else tuple(parameters)
+    patterns = as_patterns(parameters, "parameters")
     if isinstance(what, Mapping):
         masks = {str(name): jnp.asarray(mask) for name, mask in what.items()}
         if not all(mask.dtype == bool for mask in masks.values()):
@@ -246,7 +259,7 @@ def tie(parameters: Sequence[str] | str, share: str = "array") -> Tie:
     """
     if share not in ("array", "number"):
         raise ArgumentError("no such tie", field="share", found=share, expected="array or number")
-    return Tie((parameters,) if isinstance(parameters, str) else tuple(parameters), share)
+    return Tie(as_patterns(parameters, "parameters"), share)
 
 
 def _mean(values: Array, axis: int) -> Array:

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 
 from nirjax.data.batch import Batch
 from nirjax.data.placement import EVERYWHERE, Placement
+from nirjax.data.processes import here
 from nirjax.engine.model import Params
 from nirjax.engine.schedule import Schedule
-from nirjax.errors import TrainingError
+from nirjax.errors import NIRWarning, TrainingError
 from nirjax.finetuning.compiling import compiled
 from nirjax.finetuning.measures import measured
 from nirjax.finetuning.partition import Rest, combine
@@ -159,6 +162,17 @@ def check_finite(graded: Graded, params: Params, step: int) -> None:
         f"the {'gradient' if math.isfinite(loss) else 'loss'} is not finite at step {step}", node=node, field=field,
         found=f"loss {loss}", hint=hint,
     )  # fmt: skip
+
+
+def warn_of_no_gradient(gradient: Params) -> None:
+    """A NIRWarning if the gradient is zero throughout: nothing will be learnt."""
+    if not any(np.any(np.asarray(here(leaf))) for leaf in jax.tree.leaves(gradient)):
+        warnings.warn(
+            "the gradient of the first batch is zero throughout, so nothing can be learnt: does the loss depend on the "
+            "output, and has it a derivative (a count of decisions has none)?",
+            NIRWarning,
+            stacklevel=5,
+        )
 
 
 def _named(params: dict[str, dict[str, Array]]) -> list[tuple[tuple[str, str], Array]]:

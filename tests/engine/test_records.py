@@ -5,10 +5,10 @@ import pytest
 
 import nirjax
 from engine.graphs import affine, cubalif, filled, graph, lif, ports, spikes
-from nirjax.engine.records import matching
 from nirjax.errors import PatternError
 from nirjax.ir import nodes as ir
 from nirjax.ir.graph import NIRGraph
+from nirjax.ir.patterns import matching
 
 NAMES = ["a.v", "a.spikes", "sub.b.v", "sub.b.i", "sub.b.spikes"]
 

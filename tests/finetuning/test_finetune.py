@@ -197,7 +197,7 @@ def test_transforms_act_in_the_loss_and_not_on_the_result() -> None:
             params={**whole.params, "fc1": jax.tree.map(jnp.zeros_like, whole.params["fc1"])}
         )
 
-    with pytest.warns(NIRWarning, match="fires"):
+    with pytest.warns(NIRWarning, match="fires"), pytest.warns(NIRWarning, match="gradient"):
         result = tuned(whole=start, transform=silence, epochs=1)
     np.testing.assert_allclose(result.history["loss"], np.log(2), rtol=1e-6)
     assert seen
@@ -324,6 +324,20 @@ def test_silence_in_the_first_batch_is_warned_of() -> None:
         tuned(epochs=1)
 
 
+def test_a_loss_without_a_derivative_is_warned_of() -> None:
+    def wrong(run: nirjax.Run, batch: Batch) -> Any:
+        return (run.output.sum(0).argmax(-1) != batch.y).astype(float)
+
+    with pytest.warns(NIRWarning, match="gradient of the first batch is zero"):
+        tuned(loss=wrong, epochs=1)
+
+
+def test_a_loss_that_is_called_otherwise_than_it_was_meant_says_how() -> None:
+    with pytest.raises(AttributeError) as caught:
+        tuned(loss=lambda output, target: output.sum((0, 2)))
+    assert "called as (run, batch)" in caught.value.__notes__[0]
+
+
 X, Y = data()
 BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "a label too large": ({"train": (X, np.where(Y == 1, 2, Y))}, DataError, "0 to 1"),
@@ -331,6 +345,7 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "a wrong shape": ({"train": (X[..., :1], Y)}, DataError, "does not fit"),
     "a dict for one input": ({"train": ({"a": X, "b": X}, Y)}, DataError, "inputs"),
     "NaN": ({"train": (np.where(X, np.nan, 0.0), Y)}, DataError, "not finite"),
+    "times of events": ({"train": (X.astype(np.int64) << 40, Y)}, DataError, "beyond 32 bits"),
     "nothing": ({"train": []}, DataError, "no recordings"),
     "bad validation labels": ({"valid": (X, Y + 1)}, DataError, "out of range"),
     "no labels": ({"train": X}, DataError, "targets"),
@@ -348,6 +363,18 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "a metric named loss": ({"metrics": {"loss": losses.activity_l1}}, ArgumentError, "taken"),
     "no seed": ({"seed": -1}, ArgumentError, "seed"),
     "nowhere to resume": ({"resume": True}, ArgumentError, "checkpoints"),
+    "no data": ({"train": 3}, DataError, "no source"),
+    "labels in words": ({"train": (X, np.array(["a", "b"])[Y])}, DataError, "real numbers"),
+    "labels with a fraction": ({"train": (X, Y + 0.5)}, DataError, "labels are integers"),
+    "labels of another length": ({"train": (X, np.concatenate([Y, Y]))}, DataError, "number of samples"),
+    "a loss of one argument": ({"loss": lambda run: run}, ArgumentError, "other arguments"),
+    "a loss of nothing": ({"loss": lambda run, batch: None}, ShapeError, "NoneType"),
+    "a transform of one argument": ({"transform": [lambda model: model]}, ArgumentError, "other arguments"),
+    "a transform that is none": ({"transform": [3]}, ArgumentError, "no function"),
+    "a transform to no model": ({"transform": lambda model, key: model.params}, ArgumentError, "gives back a model"),
+    "a callback that is none": ({"callbacks": ["print"]}, ArgumentError, "callbacks"),
+    "no pattern": ({"trainable": None}, ArgumentError, "trainable"),
+    "no trace": ({"record": [3]}, ArgumentError, "record"),
     "a mesh": ({"mesh": object()}, ArgumentError, "mesh"),
     "no monitor": ({"monitor": 3}, ArgumentError, "monitor"),
 }
