@@ -15,7 +15,6 @@ So:
                                                       recomputed
 
 A convolution has enough rows in a single image, so that nothing is lost by a short block.
-
 The figures are from two CPU cores; `benchmarks/` has the measurements.
 """
 
@@ -103,11 +102,10 @@ def choose(time: int, samples: int, work: Work, given: Schedule | str = AUTO) ->
     if isinstance(given, Schedule):
         return given
     total = time * samples * work.emitted
-    heavy = work.multiplied >= OUTWEIGH * work.values
     if work.convolves and total > CACHE:
         wished, recompute = max(CACHE // (samples * work.emitted), 1), total > KEPT
         return Schedule(block_length(time, max(wished, math.isqrt(time) // 2) if recompute else wished), recompute)
-    if total <= CACHE or (heavy and total <= KEPT):
+    if total <= (KEPT if work.multiplied >= OUTWEIGH * work.values else CACHE):
         return WHOLE
     rows = 2 * ROWS if work.cyclic else ROWS
     wished = max(rows // max(samples, 1), math.isqrt(time) // 2, 1)

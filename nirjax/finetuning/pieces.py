@@ -115,7 +115,7 @@ def accumulated(
     def one_step(states: execute.States, inputs: execute.Values) -> list[Array]:
         constants = execute.prepare(plan, model.params)
         return signals(
-            *execute.run_block(plan, constants, execute.to_blocks(plan, states), inputs, record, execute.loop)[1:]
+            *execute.run_block(plan, constants, execute.in_blocks(plan, states), inputs, record, execute.loop)[1:]
         )
 
     def update(carry: Any, outputs: execute.Values, traces: execute.Values) -> tuple[Any, tuple[()]]:
