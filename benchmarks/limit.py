@@ -56,9 +56,9 @@ class Product:
         return isinstance(self.node, ir.Conv2d)
 
     def weight(self) -> Array:
-        """As the products below take it: (out, in), or (height, width, in, out)."""
+        """As the products below are fastest: (in, out), or (height, width, in, out)."""
         weight = jnp.asarray(self.node.weight, jnp.float32)
-        return weight.transpose(2, 3, 1, 0) if self.convolution else weight
+        return weight.transpose(2, 3, 1, 0) if self.convolution else weight.T
 
     def arrays(self, time: int, batch: int) -> tuple[Array, Array]:
         """An input, and the cotangent of an output; a looped product has only its first input."""
@@ -82,8 +82,8 @@ class Product:
                 dimension_numbers=("NHWC", "HWIO", "NHWC"),
             )
         if self.looped:
-            return lax.scan(lambda h, _: (h @ weight.T,) * 2, x, None, length=time)[1]
-        return x @ weight.T
+            return lax.scan(lambda h, _: (h @ weight,) * 2, x, None, length=time)[1]
+        return x @ weight
 
     def flops(self, time: int, batch: int, training: bool) -> int:
         """Multiplications and additions, padding not counted, the body of a loop counted once."""

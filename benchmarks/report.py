@@ -9,6 +9,7 @@ import json
 import math
 import os
 import platform
+import statistics
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -69,10 +70,6 @@ def progress(row: Row, rows: Sequence[Row]) -> str:
     return f"{row.workload:14} {row.mode:9} {row.contender:34} {1e3 * row.median:9.2f} ms {ratio} {row.trouble}"
 
 
-def geometric_mean(values: Sequence[float]) -> float:
-    return math.exp(sum(map(math.log, values)) / len(values))
-
-
 def eager_means(rows: Sequence[Row]) -> dict[str, float]:
     """How many times nirjax is faster than each eager peer, as a geometric mean over the rows that both have."""
     found = {}
@@ -84,7 +81,7 @@ def eager_means(rows: Sequence[Row]) -> dict[str, float]:
             if mine and other:
                 pairs.append(other.over(mine))
         if pairs:
-            found[peer] = geometric_mean(pairs)
+            found[peer] = statistics.geometric_mean(pairs)
     return found
 
 

@@ -1,7 +1,12 @@
-"""Rockpool 3.1, jax: LinearJax and LIFJax (a CubaLIF, with its own recurrent weights) in a Sequential, under jit."""
+"""Rockpool 3.1, jax: LinearJax and LIFJax (a CubaLIF, with its own recurrent weights) in a Sequential, under jit.
+
+It has no neuron without a synaptic current. A LIF is a LIFJax whose current is gone after a step: it keeps e^-20 of
+it, and the product before it is larger by e^20.
+"""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import jax
@@ -15,13 +20,16 @@ from benchmarks import compiled
 from benchmarks.peers import UnsupportedError, chains
 from benchmarks.task import Job, Task
 
+GONE = 20.0
+"""Synaptic time constants in a time step, for a current that is to be gone after it."""
+
 WEIGHTS = {"LinearJax": ("weight", "bias"), "LIFJax": ("w_rec",)}
 
 
 def build(task: Task) -> Job:
     """The network, forward or one training step. Its modules take samples first, then time."""
     graph = nir.read(task.flat_graph, type_check=False)
-    network = Sequential(*(module(graph, name, loop, task.dt) for name, loop in chains.chain(graph)))
+    network = Sequential(*modules(graph, task.dt))
     x, target = jnp.asarray(task.x()), jnp.asarray(task.target())
     weights, others = split(network.parameters())
 
@@ -52,22 +60,36 @@ def split(parameters: Any) -> tuple[Any, Any]:
     return weights, others
 
 
-def module(graph: nir.NIRGraph, name: str, loop: str | None, dt: float) -> Any:
-    """The module of an Affine or a CubaLIF."""
-    node = graph.nodes[name]
-    if isinstance(node, nir.Affine):
-        return LinearJax(node.weight.shape[::-1], weight=single(node.weight.T), bias=single(node.bias))
-    if not isinstance(node, nir.CubaLIF):
-        raise UnsupportedError(f"not built: {type(node).__name__}; its one neuron in JAX has a current of its own")
-    back = {} if loop is None else {"has_rec": True, "w_rec": single(chains.unbiased(graph.nodes[loop]).T)}
+def modules(graph: nir.NIRGraph, dt: float) -> list[Any]:
+    """The modules of a chain."""
+    names = chains.chain(graph)
+    made = []
+    for (name, loop), behind in itertools.zip_longest(names, names[1:]):
+        node = graph.nodes[name]
+        if isinstance(node, nir.Affine):
+            larger = np.exp(GONE) if behind and isinstance(graph.nodes[behind[0]], nir.LIF) else 1.0
+            weight, bias = single(larger * node.weight.T), single(larger * node.bias)
+            made.append(LinearJax(weight.shape, weight=weight, bias=bias))
+        elif isinstance(node, nir.CubaLIF):
+            made.append(neuron(node, node.tau_mem, node.tau_syn, graph.nodes[loop] if loop else None, dt))
+        elif isinstance(node, nir.LIF) and loop is None and made:
+            made.append(neuron(node, node.tau, np.full_like(node.tau, dt / GONE), None, dt))
+        else:
+            raise UnsupportedError(f"not built: {type(node).__name__}")
+    return made
+
+
+def neuron(node: Any, tau_mem: np.ndarray, tau_syn: np.ndarray, back: Any, dt: float) -> Any:
+    """A LIFJax, with the recurrent weights of `back`."""
+    recurrence = {} if back is None else {"has_rec": True, "w_rec": single(chains.unbiased(back).T)}
     return LIFJax(
         node.v_threshold.shape,
-        tau_mem=single(node.tau_mem),
-        tau_syn=single(node.tau_syn[:, None]),
+        tau_mem=single(tau_mem),
+        tau_syn=single(tau_syn[:, None]),
         bias=np.zeros(node.v_threshold.shape, np.float32),
         threshold=single(node.v_threshold),
         dt=dt,
-        **back,
+        **recurrence,
     )
 
 

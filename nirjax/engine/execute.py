@@ -28,7 +28,6 @@ Values = dict[str, Array]
 Record = tuple[tuple[str, str], ...]
 Carry = TypeVar("Carry")
 Loop = Callable[[Callable[[Any, Any], tuple[Any, Any]], Any, Any], tuple[Any, Any]]
-
 REGISTER = "register"
 
 
@@ -83,24 +82,16 @@ def _at_rest(plan: Plan, params: Params, name: str, known: dict[str, Array]) -> 
 def prepare(plan: Plan, params: Params) -> Mapping[str, Constants]:
     """The constants of every node, computed once for all steps."""
     constants = {name: p.prepare(plan.sites[name], _taken(plan, params, name)) for name, p in plan.primitives.items()}
-    return to_blocks(plan, constants)
+    return in_blocks(plan, constants)
 
 
-def to_blocks(plan: Plan, states: Mapping[str, Mapping[str, Array]]) -> States:
-    """States (or constants) as blocks have them: those of `plan.flat` with their node's axes as one."""
-    return _laid_out(plan, states, _as_vector)
-
-
-def from_blocks(plan: Plan, states: Mapping[str, Mapping[str, Array]]) -> States:
-    """The inverse of `to_blocks`."""
-    return _laid_out(plan, states, _as_shape)
-
-
-def _laid_out(plan: Plan, states: Mapping[str, Mapping[str, Array]], turn: Callable[..., Array]) -> States:
-    def turned(name: str, array: Array) -> Array:
-        return turn(plan.sites[name].output_shape, name in plan.channels_last, array) if name in plan.flat else array
-
-    return {name: {key: turned(name, value) for key, value in own.items()} for name, own in states.items()}
+def in_blocks(plan: Plan, states: Mapping[str, Mapping[str, Array]], *, back: bool = False) -> States:
+    """States or constants as blocks have them: those of `plan.flat` with their node's axes as one; and `back`."""
+    turn, laid = _as_shape if back else _as_vector, {name: dict(own) for name, own in states.items()}
+    for name in plan.flat & laid.keys():
+        one = functools.partial(turn, plan.sites[name].output_shape, name in plan.channels_last)
+        laid[name] = jax.tree.map(one, laid[name])
+    return laid
 
 
 def run_block(
@@ -358,11 +349,11 @@ def fold_blocks(
     """
     constants = prepare(plan, params)
     time, batch = _block_lead(plan, inputs)
-    given = states = to_blocks(plan, states)
-    single = batch if all(isinstance(n, int) and n == 1 for n in batch) else ()
+    given = states = in_blocks(plan, states)
+    single = batch if plan.channels_last and all(isinstance(n, int) and n == 1 for n in batch) else ()
     if single:
-        # An axis of one sample has several layouts that mean the same, and XLA copies from one to the other.
-        alone = jax.eval_shape(lambda p: to_blocks(plan, initial_state(plan, p, ())), params)
+        # Channels last, an axis of one sample has several layouts that mean the same, and XLA copies between them.
+        alone = jax.eval_shape(lambda p: in_blocks(plan, initial_state(plan, p, ())), params)
         states = jax.tree.map(lambda state, one: state.reshape(one.shape), states, alone)
         inputs = {name: x.reshape(time, *plan.sites[name].input_shape) for name, x in inputs.items()}
     length = min(schedule.block or max(time, 1), max(time, 1))
@@ -393,4 +384,4 @@ def fold_blocks(
         parts.append(kept)
     kept = parts[0] if len(parts) == 1 else jax.tree.map(lambda *ys: jnp.concatenate(ys), *parts)
     states = jax.tree.map(lambda state, shaped: state.reshape(shaped.shape), carry[0], given)
-    return from_blocks(plan, states), carry[1], kept
+    return in_blocks(plan, states, back=True), carry[1], kept

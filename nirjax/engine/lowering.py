@@ -61,8 +61,7 @@ class Plan:
         waiting: nodes whose output does not depend on their present input; they impose no order.
         stages: in order of execution.
         channels_last: nodes whose output is kept channels last within a block.
-        flat: lone neurons of several axes, whose states and constants have them as one within a run: XLA compiles a
-            loop over one axis to faster code than one over several.
+        flat: lone neurons of several axes, which a run has as one: XLA loops faster over one axis than over several.
         inputs, outputs: the graph's ports, in file order.
         paths: dotted path to the names that lead to the node in the nested graph.
         start: where registers start: "rest" or "zero".
@@ -151,6 +150,7 @@ def lower(
     forward = [edge for edge in binding if edge not in held]
     order = {name: number for number, name in enumerate(in_order(list(flat.nodes), forward))}
     stages = tuple(Stage(tuple(sorted(part, key=order.__getitem__)), part[0] in looped) for part in found)
+    alone = [stage.members[0] for stage in stages if not stage.cyclic]
     sources: dict[str, list[str]] = {name: [] for name in flat.nodes}
     for source, destination in flat.edges:
         sources[destination].append(source)
@@ -161,8 +161,8 @@ def lower(
         registers=registers,
         waiting=waiting,
         stages=stages,
-        channels_last=_channels_last(stages, sources, sites, primitives),
-        flat=_flat(stages, sites, primitives),
+        channels_last=_channels_last(alone, sources, primitives),
+        flat=frozenset(name for name in alone if primitives[name].elementwise and len(sites[name].output_shape) > 1),
         inputs=flat.inputs,
         outputs=flat.outputs,
         paths=flat.paths,
@@ -173,23 +173,15 @@ def lower(
 
 
 def _channels_last(
-    stages: Sequence[Stage],
-    sources: Mapping[str, Sequence[str]],
-    sites: Mapping[str, Site],
-    primitives: Mapping[str, Primitive],
+    alone: Sequence[str], sources: Mapping[str, Sequence[str]], primitives: Mapping[str, Primitive]
 ) -> frozenset[str]:
     """Convolutions and pools, and the neurons behind them, outside cycles."""
     found: set[str] = set()
-    for name in (stage.members[0] for stage in stages if not stage.cyclic):
+    for name in alone:
         primitive, fed = primitives[name], sources[name]
         if primitive.channels_last or (primitive.elementwise and fed and found.issuperset(fed)):
             found.add(name)
     return frozenset(found)
-
-
-def _flat(stages: Sequence[Stage], sites: Mapping[str, Site], primitives: Mapping[str, Primitive]) -> frozenset[str]:
-    alone = (stage.members[0] for stage in stages if not stage.cyclic)
-    return frozenset(name for name in alone if primitives[name].elementwise and len(sites[name].output_shape) > 1)
 
 
 def _work(sites: Mapping[str, Site], cyclic: bool) -> Work:

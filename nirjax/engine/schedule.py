@@ -129,11 +129,10 @@ def _on_accelerator(time: int, samples: int, work: Work) -> Schedule:
 
 def _on_cpu(time: int, samples: int, work: Work) -> Schedule:
     total = time * samples * work.emitted
-    heavy = work.multiplied >= OUTWEIGH * work.values
     if work.convolves and total > CACHE:
         wished, recompute = max(CACHE // (samples * work.emitted), 1), total > KEPT
         return Schedule(block_length(time, max(wished, math.isqrt(time) // 2) if recompute else wished), recompute)
-    if total <= CACHE or (heavy and total <= KEPT):
+    if total <= (KEPT if work.multiplied >= OUTWEIGH * work.values else CACHE):
         return WHOLE
     rows = 2 * ROWS if work.cyclic else ROWS
     wished = max(rows // max(samples, 1), math.isqrt(time) // 2, 1)

@@ -115,7 +115,7 @@ def accumulated(
 
     def one_step(states: execute.States, inputs: execute.Values) -> list[Array]:
         constants = execute.prepare(plan, model.params)
-        blocked = execute.to_blocks(plan, states)
+        blocked = execute.in_blocks(plan, states)
         return signals(*execute.run_block(plan, constants, blocked, inputs, record, WHOLE)[1:])
 
     def update(carry: Any, outputs: execute.Values, traces: execute.Values) -> tuple[Any, tuple[()]]:

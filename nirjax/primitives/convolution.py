@@ -5,8 +5,7 @@
 
 Padding is with zeros; "same" pads d (k - 1) in all, the smaller half in front. Shapes: x is (*lead, channels, *space)
 with any leading axes, the output (*lead, channels, *space) with space floor((n + pads - d (k - 1) - 1) / stride) + 1.
-All are computed channels last, which is
-fast on CPU, and the engine keeps signals so between them.
+All are computed channels last, which is fast on CPU, and the engine keeps signals so between them.
 Source: https://neuroir.org/docs/primitives.html; torch.nn.Conv2d.
 """
 

@@ -19,19 +19,17 @@ from jax import Array, lax
 from nirjax.ir.nodes import Affine, Flatten, Input, Linear, Output, Scale, Threshold
 from nirjax.primitives.base import Constants, Parameters, Primitive, Site
 
-TURNED = "turned weight"
-
 
 def prepare(site: Site, params: Parameters) -> Constants:
     """The parameters, and W turned to (in, out): in a loop, XLA on CPU reads it so faster than as (out, in)."""
     weight = params["weight"]
-    return {**params, TURNED: weight.T} if weight.ndim == 2 else params
+    return {**params, "turned": weight.T} if weight.ndim == 2 else params
 
 
 def linear(site: Site, params: Parameters, x: Array) -> Array:
     """y[..., o] = sum_i W[..., o, i] x[..., i]: weight (*axes, out, in), x (*lead, *axes, in)."""
-    turned = TURNED in params
-    factors = site.factor(x), site.factor(params[TURNED if turned else "weight"])
+    turned = "turned" in params
+    factors = site.factor(x), site.factor(params["turned" if turned else "weight"])
     x, weight = (one.astype(site.product_dtype or one.dtype) for one in factors)
     if weight.ndim == 2:
         over = (((x.ndim - 1,), (0 if turned else 1,)), ((), ()))

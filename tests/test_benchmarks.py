@@ -1,0 +1,78 @@
+"""benchmarks: the bars of a results file, the workloads, and the limit's formula."""
+
+import json
+import math
+
+import pytest
+
+from benchmarks import bars, limit, report, workloads
+from benchmarks.measure import Row
+
+ONCE = {"a call": {"model(x)": 1.0, "jit(model, x)": 1.5, "hand-written, jit(dict, x)": 1.0}}
+
+
+def content(*rows: Row) -> dict:
+    return json.loads(report.as_json(rows, ONCE, {}, ""))
+
+
+def found(*rows: Row) -> dict[tuple[str, str], bars.Bar]:
+    return {(bar.row, bar.what): bar for bar in bars.of(content(*rows))}
+
+
+def test_a_bar_compares_rounds_with_each_other() -> None:
+    mine, bare = Row("stream", "forward", "nirjax", [1.0, 2.0, 9.0]), Row("stream", "forward", "limit", [1.0, 1.0, 9.0])
+    assert found(mine, bare)["stream, forward", "limit"] == bars.Bar("stream, forward", "limit", 1.0, 1.25)
+
+
+@pytest.mark.parametrize(
+    ("workload", "mode", "bar"), [("stream", "training", 1.5), ("conv-1", "forward", 1.25), ("wide", "forward", 2.0)]
+)
+def test_rows_bound_by_their_products_have_tighter_bars(workload: str, mode: str, bar: float) -> None:
+    over = found(Row(workload, mode, "nirjax", [1.9]), Row(workload, mode, "limit", [1.0]))[
+        f"{workload}, {mode}", "limit"
+    ]
+    assert over.bar == bar
+    assert over.met == (bar == 2.0)
+
+
+def test_a_peer_whose_outputs_differ_is_in_no_bar() -> None:
+    mine, peer = Row("long", "training", "nirjax", [1.0]), Row("long", "training", "spyx", [3.0], 0.5, "they differ")
+    assert not any(what.startswith("best peer") for _, what in found(mine, peer))
+    peer.trouble = ""
+    assert found(mine, peer)["long, training", "best peer: spyx"].met
+    assert "they differ" in report.as_markdown(
+        content(mine, Row("long", "training", "norse", [3.0], 0.5, "they differ"))
+    )
+
+
+def test_eager_peers_and_calls_have_bars() -> None:
+    rows = [
+        Row("stream", "forward", name, [time]) for name, time in (("nirjax", 1.0), ("norse", 4.0), ("sinabs", 64.0))
+    ]
+    mean = found(*rows)["all rows", "times faster than eager peers"]
+    assert math.isclose(mean.found, 16.0)
+    assert mean.met
+    assert not found(*rows)["a call", "jit(model, x) over jit(dict, x)"].met
+
+
+def test_the_small_workloads_are_those_that_are_measured() -> None:
+    assert {w.family for w in workloads.SMALL} == {w.family for w in workloads.WORKLOADS}
+    assert {(w.name, w.time, w.batch) for w in workloads.WORKLOADS} == {
+        ("stream", 1000, 1),
+        ("batch", 100, 128),
+        ("small", 1000, 16),
+        ("recurrent-16", 250, 16),
+        ("recurrent-128", 250, 128),
+        ("conv-1", 300, 1),
+        ("conv-16", 100, 16),
+        ("braille", 256, 64),
+        ("wide", 100, 1),
+        ("long", 10_000, 4),
+    }
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("graph", [workloads.feedforward(6, 5, 4), workloads.recurrent(6, 5, 4)])
+def test_the_limit_computes_what_the_formula_says(graph: object, training: bool) -> None:
+    parts = limit.products(graph)
+    assert math.isclose(limit.compiled_flops(parts, 8, 2, training), limit.flops(parts, 8, 2, training), rel_tol=5e-3)
