@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -28,7 +27,7 @@ TOGETHER = 4096
 
 @dataclass(frozen=True)
 class Pieces:
-    """Seconds, medians.
+    """Seconds, the least of all rounds.
 
     Args:
         take: for each recording, reading it from a file that is mapped into memory and putting it beside the others.
@@ -53,18 +52,18 @@ def measured(network: Network, model: nirjax.Model, rounds: int) -> Pieces:
         assert isinstance(source, Indexed)
         places, valid = filled(BATCH, BATCH)
         batch = source.take(places, valid)
-        take = median(rounds, lambda: source.take(places, valid)) / BATCH
-        send = median(rounds, lambda: jax.block_until_ready(jax.device_put(batch.x))) / batch.x.nbytes
+        take = least(rounds, lambda: source.take(places, valid)) / BATCH
+        send = least(rounds, lambda: jax.block_until_ready(jax.device_put(batch.x))) / batch.x.nbytes
         results = Scored(
             np.arange(TOGETHER),
             {metric: np.random.default_rng(0).random(TOGETHER, np.float32) for metric in ("a", "b", "c")},
             {}, np.zeros(TOGETHER, np.int32), 0,
         )  # fmt: skip
-        write = median(rounds, lambda: Folder(Path(folder)).write([results])) / TOGETHER
+        write = least(rounds, lambda: Folder(Path(folder)).write([results])) / TOGETHER
     return Pieces(take, send, write, batch.x.nbytes // BATCH)
 
 
-def median(rounds: int, call: Callable[[], Any]) -> float:
+def least(rounds: int, call: Callable[[], Any]) -> float:
     """Seconds of a call, after one that does not count."""
     call()
     seconds = []
@@ -72,4 +71,4 @@ def median(rounds: int, call: Callable[[], Any]) -> float:
         start = time.perf_counter()
         call()
         seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+    return min(seconds)

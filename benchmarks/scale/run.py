@@ -30,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer batch sizes, and no virtual devices")
     parser.add_argument("--paper", type=Path, default=Path(os.environ.get("NIR_PAPER", workloads.PAPER)))
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path, help="write NAME.json and NAME.md")
     args = parser.parse_args()
     extent = "quick" if args.quick else "all"

@@ -8,7 +8,6 @@ Three things are timed in turns, round by round, after everything is compiled: t
 from __future__ import annotations
 
 import itertools
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,12 +32,11 @@ BATCHES = 3
 
 @dataclass(frozen=True)
 class Rates:
-    """Recordings a second, medians, and ratios within a round.
+    """Recordings a second, by the least time of all rounds: what else the machine does only adds to a time.
 
     Args:
         batch, devices: what was run.
         bare, model, evaluate: recordings a second.
-        model_share, evaluate_share: of what the bare products reach.
         bytes_per_recording: sent to the device.
         flops_per_recording: of the bare products, those inside a loop counted at each step.
     """
@@ -48,8 +46,6 @@ class Rates:
     bare: float
     model: float
     evaluate: float
-    model_share: float
-    evaluate_share: float
     bytes_per_recording: float
     flops_per_recording: float
 
@@ -81,15 +77,10 @@ def measured(network: Network, model: nirjax.Model, batch: int, rounds: int) -> 
             start = time.perf_counter()
             call()
             seconds[label].append((time.perf_counter() - start) / samples)
-    shares = {
-        label: statistics.median(bare / own for bare, own in zip(seconds["bare"], seconds[label], strict=True))
-        for label in calls
-    }
-    rates = {label: 1 / statistics.median(own) for label, own in seconds.items()}
+    rates = {label: 1 / min(own) for label, own in seconds.items()}
     flops = sum(part.flops(1, 1, training=False) * network.time for part in limit.products(model.graph))
     return Rates(
         batch=batch, devices=len(jax.devices()), **rates,
-        model_share=shares["model"], evaluate_share=shares["evaluate"],
         bytes_per_recording=moved / (batch * BATCHES), flops_per_recording=flops,
     )  # fmt: skip
 

@@ -95,15 +95,25 @@ def measured(
         PatternError: a pattern that matches no trace.
     """
     batch = batch.binned()
-    traces = matching(record, model.variables, argument="record") if record else ()
-    pieces = {name: pieces_of(function, model, traces) for name, function in functions.items()}
-    whole = {name: found for name, found in pieces.items() if found is not None}
-    if len(whole) == len(functions):
-        values = _in_pieces(whole, model, batch, graded)
+    pieces = all_pieces(functions, model, record)
+    if pieces is not None:
+        values = _in_pieces(pieces, model, batch, graded)
     else:
         run = run_of(model, batch, record)
         values = {name: function(run, batch) for name, function in functions.items()}
     return {name: per_sample(name, found, batch) for name, found in values.items()}
+
+
+def all_pieces(functions: Mapping[str, Objective], model: Model, record: Sequence[str]) -> dict[str, Pieces] | None:
+    """The pieces of each function; None where one of them needs the whole run.
+
+    Raises:
+        PatternError: a pattern that matches no trace.
+    """
+    traces = matching(record, model.variables, argument="record") if record else ()
+    pieces = {name: pieces_of(function, model, traces) for name, function in functions.items()}
+    found = {name: one for name, one in pieces.items() if one is not None}
+    return found if len(found) == len(functions) else None
 
 
 def run_of(model: Model, batch: Batch, record: Sequence[str]) -> Run:
