@@ -7,8 +7,7 @@ that is divided with one that is not, and the compiler answers that by gathering
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -19,11 +18,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nirjax.data import processes
 from nirjax.data.batch import Batch
+from nirjax.data.devices import AXIS, devices_of
 from nirjax.data.padding import has_time, widened
 from nirjax.errors import ArgumentError
-
-AXIS = "batch"
-"""The one axis over which anything is divided."""
 
 _spec: Any = PartitionSpec
 EVERYWHERE, BY_SAMPLE, BY_STEP_AND_SAMPLE = _spec(), _spec(AXIS), _spec(None, AXIS)
@@ -52,7 +49,7 @@ class Placement:
     @property
     def devices_here(self) -> int:
         """How many of them are this process's."""
-        return self.devices // processes.count()
+        return len(self.mesh.local_devices)
 
     def divided(self, batch_size: int, chosen: bool) -> int:
         """`batch_size`, rounded up to a multiple of the devices.
@@ -130,86 +127,19 @@ def placement_of(mesh: Any, *, here: bool = False) -> Placement | None:
     """The devices that a user means.
 
     Args:
-        mesh: a `jax.sharding.Mesh`, whatever its axes are called (the batch goes over all of them); the sizes of such
-            axes by name, or how many devices, equally many of each process; None for all there are.
+        mesh: as `devices_of` takes it.
         here: only those of this process.
 
     Returns:
         None where there is one device, and nobody chose it.
 
     Raises:
-        ArgumentError: no mesh; more devices than there are, none, or one of them twice; more of one process than of
-            another; processes of which one has more than another.
+        ArgumentError: as `devices_of`.
     """
-    _check_processes()
-    devices = _devices_of(mesh)
-    _check_chosen(devices)
+    devices = devices_of(mesh)
     if here:
         devices = [device for device in devices if device.process_index == processes.index()]
     if mesh is None and len(devices) == 1:
         return None
     ordered = sorted(devices, key=lambda device: int(device.process_index))
     return Placement(Mesh(np.array(ordered), (AXIS,)), strict=mesh is not None)
-
-
-def _by_process(devices: Sequence[Any]) -> list[list[Any]]:
-    """The devices of each process, in their order."""
-    return [[d for d in devices if d.process_index == process] for process in range(processes.count())]
-
-
-def _counts(devices: Sequence[Any]) -> dict[int, int]:
-    return {process: len(own) for process, own in enumerate(_by_process(devices))}
-
-
-def _check_processes() -> None:
-    """JAX's own collectives between processes need equally many devices in each, whatever the mesh."""
-    counts = _counts(jax.devices())
-    if len(set(counts.values())) > 1:
-        fewest = min(counts.values())
-        raise ArgumentError(
-            "the processes do not have equally many devices", found=f"devices by process: {counts}",
-            expected=f"{fewest} in each",
-            hint="`local_device_ids` of jax.distributed.initialize, or CUDA_VISIBLE_DEVICES, hides the others",
-        )  # fmt: skip
-
-
-def _check_chosen(devices: Sequence[Any]) -> None:
-    present, counts = len(jax.devices()), _counts(devices)
-    if not devices or len(set(devices)) < len(devices):
-        raise ArgumentError(
-            "a device is in the mesh twice" if devices else "the mesh has no devices", field="mesh",
-            found=f"{len(devices)} devices", expected=_fits(present),
-        )  # fmt: skip
-    if len(set(counts.values())) > 1:
-        each = sorted({max(1, min(counts.values())), present // len(counts)})
-        raise ArgumentError(
-            "the mesh does not take equally many devices from each process", field="mesh",
-            found=f"devices by process: {counts}",
-            expected=" or ".join(f"mesh={n * len(counts)}, {n} of each" for n in each),
-        )  # fmt: skip
-
-
-def _fits(present: int) -> str:
-    return f"1 to {present}: {{{AXIS!r}: {present}}} would fit"
-
-
-def _devices_of(mesh: Any) -> Sequence[Any]:
-    if mesh is None:
-        return jax.devices()
-    if isinstance(mesh, Mesh):
-        return list(mesh.devices.flat)
-    sizes = dict(mesh) if isinstance(mesh, Mapping) else {AXIS: mesh}
-    if not sizes or any(isinstance(size, bool) or not isinstance(size, int | np.integer) for size in sizes.values()):
-        raise ArgumentError(
-            "this is no mesh", field="mesh", found=mesh,
-            expected="a jax.sharding.Mesh, a number of devices, or the sizes of axes by name",
-        )  # fmt: skip
-    wanted, present = math.prod(sizes.values()), jax.devices()
-    if min(sizes.values()) < 1 or wanted > len(present):
-        raise ArgumentError(
-            "there are not that many devices", field="mesh",
-            found=f"{wanted} = " + " x ".join(f"{size} ({name})" for name, size in sizes.items()),
-            expected=_fits(len(present)),
-        )  # fmt: skip
-    each, more = divmod(wanted, processes.count())
-    return [device for process, own in enumerate(_by_process(present)) for device in own[: each + (process < more)]]

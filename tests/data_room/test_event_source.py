@@ -12,7 +12,9 @@ import pytest
 import nirjax
 from data_room.sensor import SHAPE, recording
 from nirjax.data import Batch, Events, EventSource, batches, bin_events
+from nirjax.data.fingerprint import fingerprint
 from nirjax.data.padding import bucket, to_bucket
+from nirjax.data.sources import open_source
 from nirjax.errors import ArgumentError, DataError
 from nirjax.ir import nodes as ir
 
@@ -136,3 +138,15 @@ def test_what_is_refused() -> None:
     mixed = [RECORDINGS[0], RECORDINGS[1][0]]
     with pytest.raises(DataError, match="some have none"):
         list(batches(EventSource(mixed, dt=1e-3, shape=SHAPE), batch_size=2))
+
+
+def test_a_data_set_is_known_by_all_events_of_a_recording() -> None:
+    def known(events: Any) -> str:
+        return fingerprint(open_source(EventSource([(events, 0)], dt=1e-3, shape=SHAPE)))
+
+    events, _ = RECORDINGS[2]
+    other = events.copy()
+    other["x"][-1] = (other["x"][-1] + 1) % SHAPE[-1]
+    assert known(events) == known(events.copy())
+    assert known(events) != known(other)
+    assert known(events) != known(events[:-1])
