@@ -121,7 +121,7 @@ def programs(folder: Path) -> Found:
         return placed(self, batch)
 
     mine = sorted(events(12), key=lambda pair: len(pair[0]["t"]))[jax.process_index() * 6 :][:6]
-    part = Source(EventSource(mine, unit=1), per_process=True)
+    part = Source(EventSource(mine, unit=1, duration=8), per_process=True)
     Placement.placed = placing  # type: ignore[method-assign]
     try:
         nirjax.finetune(on_grid(), part, optimizer=optax.sgd(0.01), epochs=1, batch_size=4, progress=False)

@@ -117,12 +117,11 @@ def exact_training(folder: Path) -> Found:
 
 
 def events(count: int) -> list[tuple[dict[str, np.ndarray], int]]:
-    """Recordings of 1 to 500 events, within 3 to 12 steps, of a sensor of six pixels."""
+    """Recordings of 1 to 500 events in 8 steps, of a sensor of six pixels."""
     random = np.random.default_rng(3)
     numbers = random.permutation(np.linspace(1, 500, count).astype(int))
     return [
-        ({"t": np.sort(random.integers(0, 3 + k % 10, n)), "x": random.integers(0, 6, n)}, k % 3)
-        for k, n in enumerate(numbers)
+        ({"t": np.sort(random.integers(0, 8, n)), "x": random.integers(0, 6, n)}, k % 3) for k, n in enumerate(numbers)
     ]
 
 
@@ -132,7 +131,7 @@ def of_events(folder: Path) -> Found:
 
     import nirjax
 
-    data = nirjax.data.EventSource(events(13), unit=1, reduce="any")
+    data = nirjax.data.EventSource(events(13), unit=1, duration=8, reduce="any")
     result = nirjax.evaluate(on_grid(), data, metrics=metrics(), record=["lif1.spikes", "lif2.v"], batch_size=8)
     tuned = nirjax.finetune(on_grid(), data, optimizer=optax.sgd(0.01), epochs=2, batch_size=6, progress=False).model
     found = {f"grid of events {name}": result.per_sample[name] for name in ("count", "membranes", "last")}
