@@ -74,6 +74,9 @@ def test_evaluation_of_events_is_that_of_frames() -> None:
     for source in (EventSource(RECORDINGS), EventSource([{"x": x, "y": y} for x, y in RECORDINGS])):
         found = nirjax.evaluate(model(), source, batch_size=2)
         assert found.metrics == expected.metrics
+        # 50 to 130 events: four bytes each, filled up in a batch; and a label, a length, and whether it is a sample.
+        assert found.bytes_moved == 2 * sum(4 * bucket(most) + 4 + 4 + 1 for most in (70, 110, 130))
+        assert found.bytes_per_sample == found.bytes_moved / 5
         for name, values in expected.per_sample.items():
             np.testing.assert_array_equal(found.per_sample[name], values)
     assert nirjax.evaluate(model(), EventSource(RECORDINGS)).samples == 5
