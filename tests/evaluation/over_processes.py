@@ -88,6 +88,9 @@ def refused(folder: Path) -> Found:
         broken[6] = (broken[6][0][:, :2], 0)
     cases: dict[str, Callable[[], Any]] = {
         "different": lambda: nirjax.evaluate(on_grid(), ragged(8, index)),
+        "different to validate": lambda: nirjax.finetune(
+            on_grid(), ragged(8), ragged(8, index), optimizer=optax.sgd(0.01), steps=1, progress=False
+        ),
         "same": lambda: nirjax.evaluate(on_grid(), Source(ragged(8), per_process=True)),
         "stream": lambda: nirjax.evaluate(on_grid(), iter(ragged(8))),
         "broken": lambda: nirjax.evaluate(on_grid(), OnDisk(broken), batch_size=2),

@@ -61,7 +61,8 @@ def test_a_signal_to_one_stops_both_after_the_same_step(both: list[scenarios.Fou
 def test_what_cannot_work_is_an_error_on_both(both: list[scenarios.Found]) -> None:
     one, other = ({name: str(told) for name, told in scenarios.of("refused", found).items()} for found in both)
     for told in (one, other):
-        assert told["different"].startswith("DataError: the processes do not have the same data")
+        for name in ("different", "different to validate"):
+            assert told[name].startswith("DataError: the processes do not have the same data")
         assert told["same"].startswith("DataError: two processes have the same data")
         assert "per_process=True" in told["different"]
         assert "a stream cannot be divided" in told["stream"]
