@@ -81,8 +81,11 @@ def differing(model: Any, recorded: Any) -> np.ndarray:
     import nirjax
 
     x, y = (np.moveaxis(recorded[key], 0, 1) for key in "xy")
-    wrong = {"wrong": lambda run, batch: (run.output != batch.y.reshape(run.output.shape)).sum((0, 2))}
-    found: np.ndarray = nirjax.evaluate(model, (x, y), metrics=wrong).per_sample["wrong"]
+
+    def wrong(run: Any, batch: Any) -> Any:
+        return (run.output != batch.y.reshape(run.output.shape)).sum((0, *range(2, run.output.ndim)))
+
+    found: np.ndarray = nirjax.evaluate(model, (x, y), metrics={"wrong": wrong}).per_sample["wrong"]
     return found
 
 
