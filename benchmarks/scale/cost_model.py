@@ -1,18 +1,19 @@
 """How long a million recordings take, on paper.
 
-    seconds = start + N/D max(compute, take, send) + N/H write + gather
+    seconds = start + N/D (max(compute, take, send, D read) + write) + gather
 
-for N recordings, D accelerators, one process for each of them, H hosts of eight. Within a process a batch is computed
-while the next one is taken from disk and sent, so the slowest of the three decides; shards are written by the process
-that scored them; at the end every process tells all others its results.
+for N recordings and D accelerators, one process for each of them. Within a process a batch is computed while the next
+one is taken and sent, and all processes read from one store, so the slowest of the four decides; each process writes
+its own shards; at the end every process tells all others its results.
 
-    compute    flops / (peak x share): what the network's products cost, and which share of the accelerator's peak a
-               network of this shape reaches. The flops are counted, the share is an assumption until it is measured.
-    take       seconds of one thread for one recording: measured
-    send       bytes / bandwidth of the link to the accelerator: bytes counted, bandwidth assumed
+    start      a cold process up to the results of its first batch, compiled anew: measured
+    compute    seconds for one recording. Measured where an accelerator is at hand; else flops / (peak x share): the
+               flops of the network's products are counted, the share of the peak that it reaches is assumed
+    take       seconds of one thread for one recording, from a file that lies in memory: measured
+    send       bytes of a recording over the bandwidth of the link: measured on an accelerator, else assumed
+    read       the same bytes over the bandwidth of the store, which all processes share: assumed
     write      seconds for one result: measured
-    start      a cold process up to its first batch: measured
-    gather     D messages of N/D results of 12 bytes over the network: bandwidth assumed
+    gather     N results of 12 bytes over the network: assumed
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ PEAK = 60e12
 LINK = 25e9
 """Bytes a second from host memory to one accelerator (PCIe of the fourth generation, 16 lanes)."""
 
+STORE = 10e9
+"""Bytes a second that a shared file system gives to all processes together."""
+
 NETWORK = 1e9
 """Bytes a second into one process, for the results."""
 
@@ -40,17 +44,16 @@ class Cost:
 
     Args:
         seconds: in all.
-        limit: "compute", "take" or "send".
+        limit: "compute", "take", "send" or "read".
     """
 
     seconds: float
     limit: str
 
 
-def cost(flops: float, size: int, take: float, write: float, start: float, share: float, accelerators: int) -> Cost:
-    """The formula above, for recordings of `size` bytes and a `share` of the peak."""
-    each = {"compute": flops / (PEAK * share), "take": take, "send": size / LINK}
+def cost(compute: float, take: float, send: float, write: float, start: float, size: int, accelerators: int) -> Cost:
+    """The formula above, for recordings of `size` bytes; `send` is seconds a byte."""
+    each = {"compute": compute, "take": take, "send": size * send, "read": size * accelerators / STORE}
     limit = max(each, key=lambda name: each[name])
-    own = RECORDINGS / accelerators
-    seconds = start + own * (each[limit] + write) + RECORDINGS * RESULT / NETWORK
+    seconds = start + RECORDINGS / accelerators * (each[limit] + write) + RECORDINGS * RESULT / NETWORK
     return Cost(seconds, limit)

@@ -1,9 +1,5 @@
 """Recordings a second of one network at one batch size, on as many devices as there are.
 
-    python -m benchmarks.scale.throughput PAPER WORKLOAD TIME BATCH ROUNDS      prints one line of JSON
-
-PAPER is the folder of the NIR paper's files.
-
 Three things are timed in turns, round by round, after everything is compiled: the bare products of the network
 (`benchmarks/limit.py`, one device), the model alone on a batch that lies on the device, and the whole of
 `nirjax.evaluate` in its steady state: reading, stacking, sending, running, measuring, fetching.
@@ -12,13 +8,9 @@ Three things are timed in turns, round by round, after everything is compiled: t
 from __future__ import annotations
 
 import itertools
-import json
-import statistics
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -26,11 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import nirjax
-from benchmarks import limit, workloads
+from benchmarks import limit
+from benchmarks.scale.networks import Network
 from nirjax.data.checks import Fit
 from nirjax.data.placement import placement_of
 from nirjax.data.sources import open_source
-from nirjax.evaluation.measuring import Wanted, compiled
+from nirjax.evaluation.measuring import Wanted, scorer
 from nirjax.evaluation.streaming import stream
 
 BATCHES = 3
@@ -39,40 +32,39 @@ BATCHES = 3
 
 @dataclass(frozen=True)
 class Rates:
-    """Recordings a second, medians, and ratios within a round.
+    """Recordings a second, by the least time of all rounds: what else the machine does only adds to a time.
 
     Args:
-        workload, time, batch, devices: what was run.
+        batch, devices: what was run.
         bare, model, evaluate: recordings a second.
-        model_share, evaluate_share: of what the bare products reach.
         bytes_per_recording: sent to the device.
         flops_per_recording: of the bare products, those inside a loop counted at each step.
     """
 
-    workload: str
-    time: int
     batch: int
     devices: int
     bare: float
     model: float
     evaluate: float
-    model_share: float
-    evaluate_share: float
     bytes_per_recording: float
     flops_per_recording: float
 
 
-def measured(name: str, time_steps: int, batch: int, rounds: int) -> Rates:
-    """The rates of a workload of `benchmarks/workloads.py`."""
-    (workload,) = workloads.named([name])
-    model = nirjax.from_nir(workload.graph(), dt=workload.dt)
-    shape = next(iter(model.program.plan.sites[port].input_shape for port in model.program.plan.inputs))
+def recordings(model: nirjax.Model, network: Network, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """So many random recordings with labels, in memory."""
+    (port,) = model.program.plan.inputs
     random = np.random.default_rng(0)
-    x = random.random((batch * BATCHES, time_steps, *shape), np.float32) < (workload.rate or 0.1)
-    data = (x.astype(np.uint8), random.integers(0, 2, len(x)))
+    shape = (count, network.time, *model.program.plan.sites[port].input_shape)
+    return (random.random(shape, np.float32) < network.rate).astype(np.uint8), random.integers(0, 2, count)
+
+
+def measured(network: Network, model: nirjax.Model, batch: int, rounds: int) -> Rates:
+    """The rates at one batch size."""
+    x, y = recordings(model, network, batch)
+    data = np.concatenate([x] * BATCHES), np.concatenate([y] * BATCHES)
     calls = {
-        "bare": (bare_products(model.graph, time_steps, batch), batch),
-        "model": (model_alone(model, data[0][:batch]), batch),
+        "bare": (bare_products(model.graph, network.time, batch), batch),
+        "model": (model_alone(model, x), batch),
         "evaluate": (whole_evaluation(model, data, batch), batch * BATCHES),
     }
     moved = 0
@@ -85,16 +77,11 @@ def measured(name: str, time_steps: int, batch: int, rounds: int) -> Rates:
             start = time.perf_counter()
             call()
             seconds[label].append((time.perf_counter() - start) / samples)
-    shares = {
-        label: statistics.median(bare / own for bare, own in zip(seconds["bare"], seconds[label], strict=True))
-        for label in calls
-    }
-    parts = limit.products(model.graph)
+    rates = {label: 1 / min(own) for label, own in seconds.items()}
+    flops = sum(part.flops(1, 1, training=False) * network.time for part in limit.products(model.graph))
     return Rates(
-        name, time_steps, batch, len(jax.devices()),
-        *(1 / statistics.median(seconds[label]) for label in calls),
-        shares["model"], shares["evaluate"],
-        moved / (batch * BATCHES), sum(part.flops(1, 1, training=False) * time_steps for part in parts),
+        batch=batch, devices=len(jax.devices()), **rates,
+        bytes_per_recording=moved / (batch * BATCHES), flops_per_recording=flops,
     )  # fmt: skip
 
 
@@ -127,7 +114,7 @@ def whole_evaluation(model: nirjax.Model, data: Any, batch: int) -> Callable[[],
     """The steady state of `evaluate` over all devices: what it does between opening the data and giving the result."""
     placement = placement_of(None)
     wanted = Wanted.of(None, (), kept=False, model=model)
-    function, source, fit = compiled(wanted, placement), open_source(data), Fit.of(model, labels=True)
+    function, source, fit = scorer(wanted, placement), open_source(data), Fit.of(model, labels=True)
     placed = model if placement is None else placement.replicated(model)
 
     def call() -> int:
@@ -136,9 +123,3 @@ def whole_evaluation(model: nirjax.Model, data: Any, batch: int) -> Callable[[],
         return sum(part.moved for part in parts)
 
     return call
-
-
-if __name__ == "__main__":
-    folder, workload, *numbers = sys.argv[1:]
-    workloads.PAPER = Path(folder)
-    print(json.dumps(asdict(measured(workload, *map(int, numbers)))))

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from nirjax.data.batch import Batch
+from nirjax.data.events import NOWHERE, Events
 from nirjax.data.padding import has_time
 from nirjax.data.parts import Indexed
 from nirjax.data.sources import OpenSource
@@ -37,7 +38,11 @@ def _first_of(batch: Batch) -> Any:
     y = batch.y
     if y is not None:
         y = y[:steps, 0] if has_time(batch) else y[0]
-    return jax.tree.map(lambda x: x[:steps, 0], batch.x), y
+    x = jax.tree.map(
+        lambda part: part.index[part.index[:, 0] != NOWHERE, 0] if isinstance(part, Events) else part[:steps, 0],
+        batch.x, is_leaf=lambda part: isinstance(part, Events),
+    )  # fmt: skip
+    return x, steps, y
 
 
 def _digest(tree: Any) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from nirjax.data.batch import Batch
 from nirjax.data.checks import Arrays, Layout, map_inputs, steps
-from nirjax.data.events import Events
+from nirjax.data.events import NOWHERE, Events
 
 Recording = tuple[Arrays, np.ndarray | None]
 """The input `(time, *shape)`, or one by Input node, and the target."""
@@ -125,3 +125,24 @@ def lengthened(batch: Batch, time: int) -> Batch:
     if length is None:
         length = np.full(batch.size, batch.time, np.int32)
     return dataclasses.replace(batch, x=map_inputs(longer, batch.x), y=y, length=length)
+
+
+def room(batch: Batch) -> int:
+    """Places for the events of a sample, the most of any Input; 0 without events."""
+    return max((part.index.shape[0] for part in _inputs(batch) if isinstance(part, Events)), default=0)
+
+
+def with_room(batch: Batch, places: int) -> Batch:
+    """The batch with so many places for the events of a sample, the new ones empty."""
+
+    def roomier(part: Any) -> Any:
+        if not isinstance(part, Events) or part.index.shape[0] >= places:
+            return part
+        more = [(0, places - part.index.shape[0]), (0, 0)]
+        return dataclasses.replace(part, index=np.pad(part.index, more, constant_values=NOWHERE))
+
+    return dataclasses.replace(batch, x=map_inputs(roomier, batch.x))
+
+
+def _inputs(batch: Batch) -> list[Any]:
+    return list(batch.x.values()) if isinstance(batch.x, dict) else [batch.x]

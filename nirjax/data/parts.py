@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from nirjax.data import processes
+from nirjax.data.agreement import in_step
 from nirjax.data.batch import Batch
 from nirjax.data.checks import Fit
-from nirjax.data.padding import bucket, filled, lengthened, widened
+from nirjax.data.padding import filled
 from nirjax.data.recordings import Seed, places_of
 from nirjax.data.sources import OpenSource, Source
-from nirjax.errors import DataError, DistributedError
+from nirjax.errors import DataError
 
 
 @runtime_checkable
@@ -115,7 +115,8 @@ class SharedSource:
 
     def batches(self, batch_size: int | None, seed: Seed = None, skip: int = 0) -> Iterator[Batch]:
         """This process's columns of one epoch."""
-        return in_step(self._columns(batch_size, seed, skip))
+        # A process whose part ends before the others' may have nothing left behind what is skipped.
+        return in_step(self._columns(batch_size, seed, skip), lambda: next(self._columns(batch_size, seed, 0), None))
 
     def _columns(self, batch_size: int | None, seed: Seed, skip: int) -> Iterator[Batch]:
         source, count = self.source, processes.count()
@@ -131,42 +132,3 @@ class SharedSource:
 
     def _rounded(self, size: int) -> int:
         return -(-size // self.multiple) * self.multiple
-
-
-def in_step(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """As many batches on every process, each time of one size and length; a process that has no more gives filling.
-
-    Raises:
-        DistributedError: another process cannot read its data.
-    """
-    iterator, last = iter(batches), None
-    while True:
-        batch, failed = None, None
-        try:
-            batch = next(iterator, None)
-        except Exception as error:
-            failed = error
-        last = last if batch is None else batch
-        told = processes.numbers_of_all(*_outline(batch, last), failed is not None)
-        if failed is not None:
-            raise failed
-        if told[:, -1].any():
-            raise DistributedError(f"process {told[:, -1].argmax()} cannot read its data: its own output says why")
-        if not told[:, 0].any():
-            return
-        if last is None:
-            raise DataError("this process has no recordings", found="an empty part", expected="at least one")
-        if batch is None:
-            batch = dataclasses.replace(last, valid=np.zeros(last.size, bool))
-        _, size, time, ragged, _ = told.max(0).tolist()
-        if ragged or (told[:, 2] != time).any():
-            time = bucket(time)
-        yield lengthened(widened(batch, size), time)
-
-
-def _outline(batch: Batch | None, last: Batch | None) -> tuple[int, int, int, int]:
-    """Is there a batch; and of that, or of the last one: samples, time steps, are there several lengths?"""
-    if last is None:
-        return 0, 0, 0, 0
-    ragged = last.length is not None and bool((np.asarray(last.length) != last.time).any())
-    return int(batch is not None), last.size, last.time, int(ragged)

@@ -7,9 +7,7 @@ that is divided with one that is not, and the compiler answers that by gathering
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -20,11 +18,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nirjax.data import processes
 from nirjax.data.batch import Batch
+from nirjax.data.devices import AXIS, devices_of
 from nirjax.data.padding import has_time, widened
 from nirjax.errors import ArgumentError
-
-AXIS = "batch"
-"""The one axis over which anything is divided."""
 
 _spec: Any = PartitionSpec
 EVERYWHERE, BY_SAMPLE, BY_STEP_AND_SAMPLE = _spec(), _spec(AXIS), _spec(None, AXIS)
@@ -53,7 +49,7 @@ class Placement:
     @property
     def devices_here(self) -> int:
         """How many of them are this process's."""
-        return self.devices // len(_processes(self.mesh.devices.flat))
+        return len(self.mesh.local_devices)
 
     def divided(self, batch_size: int, chosen: bool) -> int:
         """`batch_size`, rounded up to a multiple of the devices.
@@ -131,53 +127,19 @@ def placement_of(mesh: Any, *, here: bool = False) -> Placement | None:
     """The devices that a user means.
 
     Args:
-        mesh: a `jax.sharding.Mesh`, whatever its axes are called (the batch goes over all of them); the sizes of such
-            axes by name, or how many devices; None for all there are.
+        mesh: as `devices_of` takes it.
         here: only those of this process.
 
     Returns:
         None where there is one device, and nobody chose it.
 
     Raises:
-        ArgumentError: no mesh; more devices than there are; more of one process than of another.
+        ArgumentError: as `devices_of`.
     """
-    devices = _devices_of(mesh)
-    held = _processes(devices)
-    if len(set(held.values())) > 1 or len(held) < processes.count():
-        counts = {process: held.get(process, 0) for process in range(processes.count())}
-        fits = min(counts.values())
-        raise ArgumentError(
-            "the mesh does not take equally many devices from each process", field="mesh",
-            found=f"devices by process: {counts}",
-            expected=f"{fits} of each, or " * bool(fits) + "None for all of each",
-        )  # fmt: skip
+    devices = devices_of(mesh)
     if here:
         devices = [device for device in devices if device.process_index == processes.index()]
     if mesh is None and len(devices) == 1:
         return None
     ordered = sorted(devices, key=lambda device: int(device.process_index))
     return Placement(Mesh(np.array(ordered), (AXIS,)), strict=mesh is not None)
-
-
-def _processes(devices: Any) -> Counter[int]:
-    return Counter(int(device.process_index) for device in devices)
-
-
-def _devices_of(mesh: Any) -> Sequence[Any]:
-    if mesh is None:
-        return jax.devices()
-    if isinstance(mesh, Mesh):
-        return list(mesh.devices.flat)
-    sizes = dict(mesh) if isinstance(mesh, Mapping) else {AXIS: mesh}
-    if not sizes or any(isinstance(size, bool) or not isinstance(size, int | np.integer) for size in sizes.values()):
-        raise ArgumentError(
-            "this is no mesh", field="mesh", found=mesh, expected="a jax.sharding.Mesh, or a number of devices"
-        )
-    wanted, present = math.prod(sizes.values()), jax.devices()
-    if min(sizes.values()) < 1 or wanted > len(present):
-        raise ArgumentError(
-            "there are not that many devices", field="mesh",
-            found=f"{wanted} = " + " x ".join(f"{size} ({name})" for name, size in sizes.items()),
-            expected=f"1 to {len(present)}: {{{AXIS!r}: {len(present)}}} would fit",
-        )  # fmt: skip
-    return present[:wanted]

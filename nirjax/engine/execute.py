@@ -28,6 +28,7 @@ Values = dict[str, Array]
 Record = tuple[tuple[str, str], ...]
 Carry = TypeVar("Carry")
 Loop = Callable[[Callable[[Any, Any], tuple[Any, Any]], Any, Any], tuple[Any, Any]]
+
 REGISTER = "register"
 
 

@@ -9,7 +9,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from nirjax.data import processes
@@ -21,7 +20,7 @@ from nirjax.engine.model import Model
 from nirjax.errors import ArgumentError
 from nirjax.evaluation import identity
 from nirjax.evaluation.folder import Folder, Writer
-from nirjax.evaluation.measuring import PREDICTION, Wanted, scorer
+from nirjax.evaluation.measuring import PREDICTION, Wanted, held_bytes, scorer
 from nirjax.evaluation.progress import Bar
 from nirjax.evaluation.share import Share
 from nirjax.evaluation.streaming import Scored, stream
@@ -31,7 +30,7 @@ from nirjax.finetuning.scoring import mean
 from nirjax.ir.patterns import as_patterns
 
 MEMORY = 256 * 2**20
-"""Bytes that the outputs and traces of a batch may take on each device, where its size is chosen."""
+"""Bytes that a batch, and what is kept of its run over time, may take on each device, where its size is chosen."""
 
 LARGEST = 256
 """The most samples of a batch on each device, where its size is chosen."""
@@ -91,8 +90,8 @@ def evaluate(
         metrics: names to functions, `(run, batch) -> (*batch,)` or `(output, target, *, where) -> (*batch,)`. None is
             accuracy, where the targets are labels, and the rate of spikes, where the graph has spiking nodes; with
             them comes each sample's prediction.
-        batch_size: samples in a batch, over all devices; "auto" is as many as fit into 256 MiB of outputs and traces
-            on each device, 256 at most.
+        batch_size: samples in a batch, over all devices; "auto" is as many as fit, with what is kept of their runs
+            over time, into 256 MiB on each device, 256 at most.
         record: traces that the metrics see in `run.traces`, and that are written to `output`.
         mesh: the devices: a `jax.sharding.Mesh`, over all axes of which the batch is divided, the sizes of such axes by
             name, or how many devices; None is all there are.
@@ -117,7 +116,7 @@ def evaluate(
 
     def opened() -> Share:
         source = fitting_source(data, fit, "data")
-        size = given or _fitting_size(model, source, placement, wanted.record)
+        size = given or _fitting_size(model, source, placement, wanted)
         return Share.of(source, is_per_process(data), size)
 
     share = processes.all_or_none(opened)
@@ -210,12 +209,10 @@ def _checked_size(given: int | str, placement: Placement | None) -> int | None:
     return placement.divided(int(given), chosen=True) // processes.count()
 
 
-def _fitting_size(model: Model, source: OpenSource, placement: Placement | None, record: Sequence[str]) -> int:
+def _fitting_size(model: Model, source: OpenSource, placement: Placement | None, wanted: Wanted) -> int:
     """As many samples as fit into the memory of this process's devices."""
     devices = 1 if placement is None else placement.devices
     if source.size is None:
         return UNKNOWN * devices
-    one = next(source.batches(1))
-    run = jax.eval_shape(lambda model, x: model.run(x, record=record), model, one.x)
-    kept: int = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves((run.output, run.traces)))
-    return devices * max(1, min(LARGEST, MEMORY // max(kept, 1)))
+    held = held_bytes(wanted, model, next(source.batches(1)))
+    return devices * max(1, min(LARGEST, MEMORY // held))

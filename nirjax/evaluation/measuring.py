@@ -16,7 +16,7 @@ from nirjax.data.batch import Batch
 from nirjax.data.placement import BY_SAMPLE, BY_STEP_AND_SAMPLE, Placement
 from nirjax.engine.model import Model
 from nirjax.finetuning.compiling import compiled
-from nirjax.finetuning.measures import Measures, measured, per_sample, run_of
+from nirjax.finetuning.measures import Measures, all_pieces, measured, per_sample, run_of
 from nirjax.finetuning.objectives import Objective, OfOutput
 from nirjax.finetuning.scores import prediction, spike_rate
 from nirjax.ir.patterns import matching
@@ -97,6 +97,17 @@ def of_batch(wanted: Wanted, model: Model, batch: Batch) -> Measured:
     run = run_of(model, batch, wanted.record)
     values = {name: per_sample(name, function(run, batch), batch) for name, function in functions.items()}
     return Measured(values, {name: _within(run.traces[name], batch) for name in wanted.kept})
+
+
+def held_bytes(wanted: Wanted, model: Model, batch: Batch) -> int:
+    """Bytes that a batch takes on its device over all time steps: as frames, and the one that comes next as it travels;
+    the output and the traces too, unless all metrics are folded over time and no trace is kept."""
+    held: int = batch.nbytes + max(batch.nbytes, jax.eval_shape(Batch.binned, batch).nbytes)
+    functions = wanted.measures(model).functions(model, batch)
+    if wanted.kept or all_pieces(functions, model, wanted.record) is None:
+        run = jax.eval_shape(lambda model, x: model.run(x, record=wanted.record), model, batch.x)
+        held += sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves((run.output, run.traces)))
+    return held
 
 
 def standard(model: Model) -> Measures:

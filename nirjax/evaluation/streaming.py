@@ -70,7 +70,7 @@ def stream(
     """What the function measures of each batch, batch by batch.
 
     Args:
-        function: from `measuring.compiled`, for this placement.
+        function: from `measuring.scorer`, for this placement.
         model: on its devices.
         batches: of recordings.
         numbers: of the recordings, in their order.

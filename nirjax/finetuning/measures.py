@@ -95,11 +95,9 @@ def measured(
         PatternError: a pattern that matches no trace.
     """
     batch = batch.binned()
-    traces = matching(record, model.variables, argument="record") if record else ()
-    pieces = {name: pieces_of(function, model, traces) for name, function in functions.items()}
-    whole = {name: found for name, found in pieces.items() if found is not None}
-    if len(whole) == len(functions):
-        values = _in_pieces(whole, model, batch, graded)
+    pieces = all_pieces(functions, model, record)
+    if pieces is not None:
+        values = _in_pieces(pieces, model, batch, graded)
     else:
         run = run_of(model, batch, record)
         values = {name: _value(name, function, run, batch) for name, function in functions.items()}
@@ -114,6 +112,18 @@ def _value(name: str, function: Objective, run: Run, batch: Batch) -> Any:
         how = "(output, target, where=...), as it has a `where`" if of_output else "(run, batch), as it has no `where`"
         error.add_note(f"{name!r} was called as {how}")
         raise
+
+
+def all_pieces(functions: Mapping[str, Objective], model: Model, record: Sequence[str]) -> dict[str, Pieces] | None:
+    """The pieces of each function; None where one of them needs the whole run.
+
+    Raises:
+        PatternError: a pattern that matches no trace.
+    """
+    traces = matching(record, model.variables, argument="record") if record else ()
+    pieces = {name: pieces_of(function, model, traces) for name, function in functions.items()}
+    found = {name: one for name, one in pieces.items() if one is not None}
+    return found if len(found) == len(functions) else None
 
 
 def run_of(model: Model, batch: Batch, record: Sequence[str]) -> Run:

@@ -47,24 +47,25 @@ def opened(train: Any, valid: Any, fit: Fit, placement: Placement | None) -> tup
         DistributedError: another process cannot read its data.
     """
 
-    def looked_at() -> list[OpenSource]:
-        given = {"train": train} if valid is None else {"train": train, "valid": valid}
-        return [fitting_source(data, fit, name) for name, data in given.items()]
-
-    source, *held_out = processes.all_or_none(looked_at)
+    given = {"train": train} if valid is None else {"train": train, "valid": valid}
+    sources = processes.all_or_none(lambda: {name: fitting_source(data, fit, name) for name, data in given.items()})
     if processes.count() > 1:
         assert placement is not None
-        own = parts.is_per_process(train)
-        parts.check_alike(fingerprint(source), own)
-        source = parts.SharedSource(source, own, placement.devices)
-        held_out = [_own_share(one, parts.is_per_process(valid)) for one in held_out]
-    return source, held_out[0] if held_out else None
+        own = {name: parts.is_per_process(data) for name, data in given.items()}
+        for name, source in sources.items():
+            parts.check_alike(fingerprint(source), own[name])
+        sources["train"] = parts.SharedSource(sources["train"], own["train"], placement.devices)
+        if "valid" in sources:
+            sources["valid"] = _own_share(sources["valid"], own["valid"])
+    return sources["train"], sources.get("valid")
 
 
 def _own_share(source: OpenSource, per_process: bool) -> OpenSource:
-    if not per_process and not isinstance(source, parts.Indexed):
+    if per_process:
+        return source
+    if not isinstance(source, parts.Indexed):
         raise parts.needs_parts(source)
-    return source if per_process or not isinstance(source, parts.Indexed) else _OwnShare(source)
+    return _OwnShare(source)
 
 
 @dataclass(frozen=True, eq=False)

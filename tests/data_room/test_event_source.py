@@ -12,7 +12,9 @@ import pytest
 import nirjax
 from data_room.sensor import SHAPE, recording
 from nirjax.data import Batch, Events, EventSource, batches, bin_events
+from nirjax.data.fingerprint import fingerprint
 from nirjax.data.padding import bucket, to_bucket
+from nirjax.data.sources import open_source
 from nirjax.errors import ArgumentError, DataError
 from nirjax.ir import nodes as ir
 
@@ -72,6 +74,9 @@ def test_evaluation_of_events_is_that_of_frames() -> None:
     for source in (EventSource(RECORDINGS), EventSource([{"x": x, "y": y} for x, y in RECORDINGS])):
         found = nirjax.evaluate(model(), source, batch_size=2)
         assert found.metrics == expected.metrics
+        # 50 to 130 events: four bytes each, filled up in a batch; and a label, a length, and whether it is a sample.
+        assert found.bytes_moved == 2 * sum(4 * bucket(most) + 4 + 4 + 1 for most in (70, 110, 130))
+        assert found.bytes_per_sample == found.bytes_moved / 5
         for name, values in expected.per_sample.items():
             np.testing.assert_array_equal(found.per_sample[name], values)
     assert nirjax.evaluate(model(), EventSource(RECORDINGS)).samples == 5
@@ -136,3 +141,15 @@ def test_what_is_refused() -> None:
     mixed = [RECORDINGS[0], RECORDINGS[1][0]]
     with pytest.raises(DataError, match="some have none"):
         list(batches(EventSource(mixed, dt=1e-3, shape=SHAPE), batch_size=2))
+
+
+def test_a_data_set_is_known_by_all_events_of_a_recording() -> None:
+    def known(events: Any) -> str:
+        return fingerprint(open_source(EventSource([(events, 0)], dt=1e-3, shape=SHAPE)))
+
+    events, _ = RECORDINGS[2]
+    other = events.copy()
+    other["x"][-1] = (other["x"][-1] + 1) % SHAPE[-1]
+    assert known(events) == known(events.copy())
+    assert known(events) != known(other)
+    assert known(events) != known(events[:-1])

@@ -14,25 +14,9 @@ from data_room.test_batches import OnDisk, Stream, arrays, ragged
 from nirjax.data import Batch, Source, processes
 from nirjax.data.fingerprint import fingerprint
 from nirjax.data.padding import bucket, in_buckets, widened
-from nirjax.data.parts import Indexed, SharedSource, check_alike, chosen, in_step, share
+from nirjax.data.parts import Indexed, SharedSource, check_alike, chosen, share
 from nirjax.data.sources import open_source
-from nirjax.errors import DataError, DistributedError
-
-
-class Of:
-    """A stand-in for `nirjax.data.processes`: one of several processes whose others are not there."""
-
-    def __init__(self, index: int, count: int, others: Any = None) -> None:
-        self._index, self._count, self._others = index, count, others
-
-    def index(self) -> int:
-        return self._index
-
-    def count(self) -> int:
-        return self._count
-
-    def numbers_of_all(self, *numbers: int) -> np.ndarray:
-        return np.array([*(self._others or []), numbers])
+from nirjax.errors import DataError
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, index: int, count: int) -> None:
@@ -129,46 +113,6 @@ def test_columns_of_all_processes_make_the_batches_of_one(
         together = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=int(leaves[0].ndim > 1)), *parts)
         np.testing.assert_array_equal(together.x[:, together.valid], batch.x[:, batch.valid])
         np.testing.assert_array_equal(together.y[together.valid], batch.y[batch.valid])
-
-
-@pytest.mark.parametrize(
-    ("other", "expected"),
-    [
-        ((1, 2, 5, 0, 0), (bucket(7), 2)),
-        ((1, 4, 7, 0, 0), (7, 4)),
-        ((1, 2, 7, 1, 0), (bucket(7), 2)),
-        ((1, 2, 20, 0, 0), (bucket(20), 2)),
-    ],
-)
-def test_batches_agree_on_size_and_length(
-    monkeypatch: pytest.MonkeyPatch, other: tuple[int, ...], expected: tuple[int, int]
-) -> None:
-    monkeypatch.setattr(processes, "numbers_of_all", Of(0, 2, [other]).numbers_of_all)
-    batch = next(in_step([batch_of(7, 7)]))
-    assert (batch.time, batch.size) == expected
-    assert batch.valid.sum() == 2
-
-
-def test_a_process_that_has_no_more_gives_filling(monkeypatch: pytest.MonkeyPatch) -> None:
-    others = iter([(1, 2, 7, 0, 0), (1, 2, 7, 0, 0), (0, 2, 7, 0, 0)])
-    monkeypatch.setattr(processes, "numbers_of_all", lambda *mine: np.array([next(others), mine]))
-    first, filling = in_step([batch_of(7, 7)])
-    assert first.valid.all()
-    assert not filling.valid.any()
-    np.testing.assert_array_equal(filling.x, first.x)
-
-
-def test_an_error_of_one_is_an_error_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "numbers_of_all", Of(1, 2, [(0, 0, 0, 0, 1)]).numbers_of_all)
-    with pytest.raises(DistributedError, match="process 0 cannot read"):
-        next(in_step([batch_of(7)]))
-
-    def broken() -> Any:
-        raise DataError("this one")
-        yield
-
-    with pytest.raises(DataError, match="this one"):
-        next(in_step(broken()))
 
 
 def test_data_is_known_by_its_recordings(monkeypatch: pytest.MonkeyPatch) -> None:

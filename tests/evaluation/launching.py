@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
+RUNNING = str(TESTS / "evaluation" / "running.py")
+"""What runs scenarios."""
+
 LIMIT = 280
 """Seconds after which a process hangs."""
 

@@ -9,24 +9,17 @@ import pytest
 
 import nirjax
 from evaluation import scenarios
-from evaluation.launching import launch
-
-SCRIPT = str(Path(scenarios.__file__))
+from evaluation.launching import RUNNING, launch
 
 
 @pytest.fixture(scope="module")
 def eight(tmp_path_factory: pytest.TempPathFactory) -> scenarios.Found:
     """What eight virtual devices give."""
     results = tmp_path_factory.mktemp("eight") / "results.npz"
-    (ended,) = launch([[SCRIPT, "everything+spread", str(results)]], devices=8)
+    (ended,) = launch([[RUNNING, "everything+spread", str(results)]], devices=8)
     assert ended.code == 0, ended.errors
     with np.load(results) as found:
         return dict(found)
-
-
-def of(scenario: str, found: scenarios.Found) -> scenarios.Found:
-    """The results of one scenario."""
-    return {name.removesuffix(f" ({scenario})"): values for name, values in found.items() if f"({scenario})" in name}
 
 
 def test_eight_devices_give_what_one_gives(eight: scenarios.Found, expected: scenarios.Found) -> None:
@@ -40,24 +33,33 @@ def test_no_spike_of_a_golden_recording_differs(eight: scenarios.Found) -> None:
 
 def test_any_mesh_gives_the_same(eight: scenarios.Found) -> None:
     expected = nirjax.evaluate(scenarios.on_grid(), scenarios.ragged(5)).per_sample["spike_rate"]
-    found = of("meshes", eight)
+    found = scenarios.of("meshes", eight)
     assert len(found) == 5
     for name, rates in found.items():
         np.testing.assert_array_equal(rates, expected, err_msg=name)
 
 
 def test_a_misfit_is_refused_with_what_would_fit(eight: scenarios.Found) -> None:
-    told = {name: str(message) for name, message in of("misfits", eight).items()}
+    told = {name: str(message) for name, message in scenarios.of("misfits", eight).items()}
     for name in ("batch", "training batch"):
         assert "ArgumentError" in told[name]
         assert "found 30; expected a multiple of 8: 24 or 32 would fit" in told[name]
     assert "found 3; expected a multiple of 8: 8 would fit" in told["small batch"]
     assert "found 16 = 4 (data) x 4 (model); expected 1 to 8" in told["axes"]
     assert "{'batch': 8} would fit" in told["devices"]
+    assert "the mesh has no devices; found 0 devices; expected 1 to 8: {'batch': 8} would fit" in told["no devices"]
+    assert "a device is in the mesh twice; found 2 devices" in told["twice"]
     assert told["filled up"] == "nothing"
 
 
 def test_devices_exchange_nothing_but_sums_of_gradients(eight: scenarios.Found) -> None:
-    found = of("traffic", eight)
+    found = scenarios.of("traffic", eight)
     assert found["evaluation"].tolist() == []
     assert found["training"].tolist() == ["all-reduce"]
+
+
+@pytest.mark.slow
+def test_no_spike_of_any_golden_recording_differs(tmp_path: Path) -> None:
+    (ended,) = launch([[RUNNING, "every_golden", str(tmp_path / "results.npz")]], devices=8)
+    assert ended.code == 0, ended.errors
+    scenarios.no_spike_differs(tmp_path / "results.npz")

@@ -162,6 +162,21 @@ def test_one_program_a_bucket_of_lengths(monkeypatch: pytest.MonkeyPatch) -> Non
     assert traced == [80]
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_batch_is_as_large_as_memory_allows(monkeypatch: pytest.MonkeyPatch, whole: bool) -> None:
+    x, y = data(COUNT)
+    travelling = x[0].nbytes + 4 + 4 + 1
+    kept = 4 * len(x[0]) * MODEL.graph.nodes["out"].output_type["output"][0]
+    # Two batches as they travel; and the output, which a metric of one's own may look at as a whole.
+    monkeypatch.setattr(loop, "MEMORY", 3 * (2 * travelling + whole * kept))
+    sizes = []
+    counts = {"counts": losses.spike_count_cross_entropy, "spikes": lambda run, batch: run.output.sum((0, 2))}
+    run = streaming.check_fit
+    monkeypatch.setattr(streaming, "check_fit", lambda fit, batch: sizes.append(batch.size) or run(fit, batch))
+    evaluate(MODEL, (x, y), metrics=counts if whole else {"counts": counts["counts"]})
+    assert sizes == [3, 3, 3]
+
+
 def test_bytes_are_those_of_the_batches() -> None:
     x, y = data(6)
     result = evaluate(MODEL, (x, y), batch_size=4)

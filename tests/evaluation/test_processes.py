@@ -9,15 +9,13 @@ import pytest
 
 import nirjax
 from evaluation import scenarios
-from evaluation.launching import Ended, free_port, launch
-
-SCRIPT = str(Path(scenarios.__file__))
+from evaluation.launching import RUNNING, Ended, free_port, launch
 
 
 def two(mode: str, folder: Path) -> list[Ended]:
     """Two joined processes."""
     port = str(free_port())
-    return launch([[SCRIPT, mode, str(folder / f"results{k}.npz"), port, str(k), "2"] for k in range(2)])
+    return launch([[RUNNING, mode, str(folder / f"results{k}.npz"), port, str(k), "2"] for k in range(2)])
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +31,6 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> list[scenarios.Found]:
     return found
 
 
-def of(scenario: str, found: scenarios.Found) -> scenarios.Found:
-    """The results of one scenario."""
-    return {name.removesuffix(f" ({scenario})"): values for name, values in found.items() if f"({scenario})" in name}
-
-
 def test_two_processes_give_what_one_gives(both: list[scenarios.Found], expected: scenarios.Found) -> None:
     for found in both:
         scenarios.same(found, expected)
@@ -45,7 +38,7 @@ def test_two_processes_give_what_one_gives(both: list[scenarios.Found], expected
 
 def test_each_process_can_have_its_own_part(both: list[scenarios.Found]) -> None:
     whole = nirjax.evaluate(scenarios.on_grid(), scenarios.ragged(11))
-    one, other = (of("parts", found) for found in both)
+    one, other = (scenarios.of("parts", found) for found in both)
     for found in (one, other):
         np.testing.assert_array_equal(found["grid rate"], whole.per_sample["spike_rate"])
         np.testing.assert_array_equal(found["prediction"], whole.per_sample["prediction"])
@@ -53,21 +46,29 @@ def test_each_process_can_have_its_own_part(both: list[scenarios.Found]) -> None
     assert (one["trained fc1"] != scenarios.on_grid().params["fc1"]["weight"]).any()
 
 
+def test_processes_run_one_program_though_one_has_more_events(both: list[scenarios.Found]) -> None:
+    one, other = (str(scenarios.of("programs", found)["shapes"]) for found in both)
+    assert one == other != "[]"
+
+
 def test_a_signal_to_one_stops_both_after_the_same_step(both: list[scenarios.Found], expected: scenarios.Found) -> None:
-    one, other = (of("interrupted", found) for found in both)
+    one, other = (scenarios.of("interrupted", found) for found in both)
     assert one["saved"].tolist() == ["step_0000000002.json"]
     for found in (one, other):
         np.testing.assert_allclose(found["trained fc1"], expected["(uninterrupted)"], rtol=1e-5, atol=1e-6)
 
 
 def test_what_cannot_work_is_an_error_on_both(both: list[scenarios.Found]) -> None:
-    one, other = ({name: str(told) for name, told in of("refused", found).items()} for found in both)
+    one, other = ({name: str(told) for name, told in scenarios.of("refused", found).items()} for found in both)
     for told in (one, other):
-        assert told["different"].startswith("DataError: the processes do not have the same data")
+        for name in ("different", "different to validate"):
+            assert told[name].startswith("DataError: the processes do not have the same data")
         assert told["same"].startswith("DataError: two processes have the same data")
         assert "per_process=True" in told["different"]
         assert "a stream cannot be divided" in told["stream"]
-        assert "devices by process: {0: 1, 1: 0}" in told["mesh"]
+        assert "devices by process: {0: 1, 1: 0}; expected mesh=2, 1 of each" in told["mesh"]
+        assert told["fitting mesh"] == "nothing"
+        assert "process 0: x uint8 (6,), y int32 (); process 1: x float32 (6,), y int32 ()" in told["kinds"]
         assert told["unshared"].startswith("DistributedError: file")
     assert other["broken"].startswith("DataError: field 'x': recording 6")
     assert one["broken"].startswith("DistributedError: process 1 has failed")
@@ -91,3 +92,11 @@ def test_if_one_dies_the_other_ends_and_the_rest_is_scored_later(tmp_path: Path)
     straight = nirjax.evaluate(scenarios.on_grid(), scenarios.ragged(21), metrics=scenarios.metrics(), record=["lif*"])
     for name, values in straight.per_sample.items():
         np.testing.assert_allclose(resumed.per_sample[name], values, rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.slow
+def test_no_spike_of_any_golden_recording_differs(tmp_path: Path) -> None:
+    for ended in two("every_golden", tmp_path):
+        assert ended.code == 0, ended.errors
+    for k in range(2):
+        scenarios.no_spike_differs(tmp_path / f"results{k}.npz")
