@@ -20,7 +20,7 @@ from nirjax.ir.attributes import TYPE
 from nirjax.ir.filling import slots_of
 from nirjax.ir.gate import Gate
 from nirjax.ir.places import Slot, Where
-from nirjax.ir.raw import DEEPEST, Notice, RawFile, RawNode
+from nirjax.ir.raw import Notice, RawFile, RawNode, check_depth
 from nirjax.ir.reading import FieldTable, Sketch, sketch
 
 GRAPH, NODE = "NIRGraphData", "NIRNodeData"
@@ -64,8 +64,7 @@ class _Walk:
     notices: list[Notice] = field(default_factory=list)
 
     def graph(self, group: Any, path: bytes, where: Where, above: tuple[int, ...], depth: int) -> RawNode:
-        if depth > DEEPEST:
-            raise GraphError("subgraphs are nested too deep", node=where.node, expected=f"at most {DEEPEST} levels")
+        check_depth(depth, where.node)
         links = self.members(group, where, ("nodes",))
         holder = self.gate.group(group, "nodes", where.at("nodes"))
         found: dict[str, RawNode] = {}
@@ -91,7 +90,8 @@ class _Walk:
             kind = attributes.word(group, TYPE, inner.at(TYPE))
             if kind is None and self.gate.links(group, inner):
                 # a name with slashes is a group for each of its parts
-                self.nodes_in(group, here, f"{full}/", where, (*above, address), depth, found)
+                check_depth(depth + 1, inner.node)
+                self.nodes_in(group, here, f"{full}/", where, (*above, address), depth + 1, found)
             elif kind == GRAPH:
                 found[full] = self.graph(group, here, inner, (*above, address), depth + 1)
             elif kind == NODE:

@@ -224,7 +224,7 @@ class Gate:
         with hdf5(slot.where):
             if slot.dtype is None:
                 return self._words(slot)
-            array = np.empty(slot.shape, slot.dtype)
+            array = np.zeros(slot.shape, slot.dtype)  # HDF5 leaves alone what was never stored and has no fill value
             self.read_into(slot, array)
             return array
 

@@ -19,7 +19,6 @@ import numpy as np
 from nirjax.errors import GraphError, NIRError, NIRWarning, quoted
 from nirjax.ir.fields import FrozenDict
 from nirjax.ir.nodes import Input, NIRNode, Output, Shape
-from nirjax.ir.raw import DEEPEST as DEEPEST
 from nirjax.ir.raw import Edge as Edge
 
 if TYPE_CHECKING:
@@ -181,9 +180,12 @@ def _checked_nodes(nodes: Any) -> dict[str, NIRNode]:
 def _checked_edges(edges: Iterable[Any]) -> tuple[Edge, ...]:
     pairs = []
     for edge in edges:
-        if not isinstance(edge, tuple | list) or len(edge) != 2 or not all(isinstance(end, str) for end in edge):
+        if not isinstance(edge, tuple | list) or len(edge) != 2:
             raise GraphError("an edge is a pair of names", node="", field="edges", found=quoted(edge))
-        pairs.append((edge[0], edge[1]))
+        a, b = edge
+        if not isinstance(a, str) or not isinstance(b, str):
+            raise GraphError("an edge is a pair of names", node="", field="edges", found=quoted(edge))
+        pairs.append((a, b))
     return tuple(pairs)
 
 

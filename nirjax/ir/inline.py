@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nirjax.errors import GraphError
-from nirjax.ir.graph import DEEPEST, Edge, NIRGraph, depth_of
+from nirjax.ir.graph import Edge, NIRGraph, depth_of
 from nirjax.ir.nodes import Input, NIRNode, Output
+from nirjax.ir.raw import check_depth
 
 Path = tuple[str, ...]
 
@@ -25,6 +26,7 @@ class FlatGraph:
         edges: pairs of dotted paths, each once, in file order.
         inputs, outputs: names of the top level's Input and Output nodes, in file order.
         paths: dotted path to the tuple of names that leads to the node.
+        subgraphs: dotted path to subgraph, outer before inner.
     """
 
     nodes: dict[str, NIRNode]
@@ -32,6 +34,7 @@ class FlatGraph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     paths: dict[str, Path]
+    subgraphs: dict[str, NIRGraph]
 
 
 def inline(graph: NIRGraph) -> FlatGraph:
@@ -40,10 +43,15 @@ def inline(graph: NIRGraph) -> FlatGraph:
     Raises:
         GraphError: subgraphs nested deeper than `DEEPEST`; an edge into an Input or out of an Output.
     """
-    if depth_of(graph) > DEEPEST:
-        raise GraphError("subgraphs are nested too deep", node="", found=depth_of(graph), expected=f"at most {DEEPEST}")
+    check_depth(depth_of(graph), "")
     names = _dotted(graph)
-    nodes = {names[path]: node for path, node in _walk(graph, ()) if not isinstance(node, NIRGraph)}
+    nodes: dict[str, NIRNode] = {}
+    subgraphs: dict[str, NIRGraph] = {}
+    for path, node in _walk(graph, ()):
+        if isinstance(node, NIRGraph):
+            subgraphs[names[path]] = node
+        else:
+            nodes[names[path]] = node
     edges = tuple(dict.fromkeys((names[a], names[b]) for a, b in _edges(graph, ())))
     inputs, outputs = (tuple(names[(name,)] for name in ports) for ports in (graph.inputs, graph.outputs))
     for source, destination in edges:
@@ -51,7 +59,8 @@ def inline(graph: NIRGraph) -> FlatGraph:
             raise GraphError("an edge enters an Input", node=destination, field="edges", found=(source, destination))
         if source in outputs:
             raise GraphError("an edge leaves an Output", node=source, field="edges", found=(source, destination))
-    return FlatGraph(nodes, edges, inputs, outputs, {name: path for path, name in names.items() if name in nodes})
+    paths = {name: path for path, name in names.items() if name in nodes}
+    return FlatGraph(nodes, edges, inputs, outputs, paths, subgraphs)
 
 
 def _walk(graph: NIRGraph, above: Path) -> Iterator[tuple[Path, NIRNode]]:
