@@ -122,7 +122,9 @@ class _Walk:
             if name not in (TYPE, *NUMBERS[kind]):
                 self.notices.append(Notice(f"{kind} has no attribute {quoted(name)}; it is ignored", *_place(where)))
         links = self.members(group, where, ARRAYS[kind])
-        fields: dict[str, Any] = {name: attributes.number(group, name, where) for name in NUMBERS[kind]}
+        fields: dict[str, Any] = {
+            name: attributes.number(group, name, where.at(f"{where.field}.{name}")) for name in NUMBERS[kind]
+        }
         for name in ARRAYS[kind]:
             place = where.at(f"{where.field}.{name}")
             slot = self.gate.slot(group, name, links[name], path + b"/" + name.encode(), place, metadata=True)
