@@ -142,6 +142,9 @@ def odd_files(here):
         (("in", "w"), ("w", "w"), ("w", "out")),
     )
     nirjax.write(here / "loop.nir", loop)
+    for name, seconds in {"prompt": 0.0, "late": 1.0}.items():
+        delay = nodes.Delay(np.array([1, seconds], np.float32))
+        nirjax.write(here / f"{name}.nir", nirjax.NIRGraph({**loop.nodes, "w": delay}, loop.edges))
     (here / "text.nir").write_text("not a graph")
     return here
 
@@ -160,6 +163,13 @@ def test_validate_tells_good_from_bad(odd_files, nirjax_command):
     assert code == 1
     assert "good.nir: valid" in out
     assert "mendable.nir: not valid" in out
+
+
+def test_validate_knows_a_delay_by_nothing(odd_files, nirjax_command):
+    code, out, _ = nirjax_command("validate", "late.nir", "prompt.nir", "--json")
+    late, prompt = json.loads(out)
+    assert code == 1
+    assert (late["runs"], prompt["runs"], prompt["error"]["kind"]) == (True, False, "AlgebraicLoopError")
 
 
 def test_validate_with_repair_tells_the_mends(odd_files, nirjax_command):
