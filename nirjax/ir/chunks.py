@@ -144,7 +144,7 @@ class Chunked:
 
 def stored_bytes(dataset: Any, shape: tuple[int, ...], width: int, where: Where) -> np.ndarray:
     """The elements of a whole dataset as raw bytes, `width` each; zeros where none are stored."""
-    array = np.empty(shape, np.dtype(f"V{width}"))
+    array = np.zeros(shape, np.dtype(f"V{width}"))
     Chunked.of(dataset, shape, array.dtype, where).read_into(array)
     return array
 

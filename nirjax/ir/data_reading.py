@@ -81,21 +81,17 @@ class _Walk:
         depth: int,
         found: dict[str, RawNode],
     ) -> None:
-        for name, address in self.gate.links(holder, where, of_nodes=True).items():
-            full = prefix + name
-            inner = Where(f"{where.node}.{full}" if where.node else full)
-            if address in above:
-                raise GraphError("the data contains itself", node=inner.node, found="a hard link to a group above it")
-            group, here = self.gate.group(holder, name, inner), path + b"/" + name.encode()
+        for name, part, inner, all_above, group in self.gate.nodes(holder, prefix, where, above):
+            here = path + b"/" + part
             kind = attributes.word(group, TYPE, inner.at(TYPE))
             if kind is None and self.gate.links(group, inner):
                 # a name with slashes is a group for each of its parts
                 check_depth(depth + 1, inner.node)
-                self.nodes_in(group, here, f"{full}/", where, (*above, address), depth + 1, found)
+                self.nodes_in(group, here, f"{name}/", where, all_above, depth + 1, found)
             elif kind == GRAPH:
-                found[full] = self.graph(group, here, inner, (*above, address), depth + 1)
+                found[name] = self.graph(group, here, inner, all_above, depth + 1)
             elif kind == NODE:
-                found[full] = self.node(group, here, inner)
+                found[name] = self.node(group, here, inner)
             else:
                 raise GraphError(
                     "no such kind of node", node=inner.node, field=TYPE,

@@ -213,6 +213,16 @@ def a_chunk_of_a_gigabyte(file: Any) -> None:
 
 
 @case(FileError, "w", "weight")
+def a_stored_chunk_of_a_hundred_megabytes(file: Any) -> None:
+    swap(file, WEIGHT, data=EYE, chunks=(5000, 5000), maxshape=(None, None), compression="gzip")
+
+
+@case()
+def a_chunk_larger_than_the_data(file: Any) -> None:
+    swap(file, WEIGHT, data=EYE, chunks=(500, 500), maxshape=(None, None), compression="gzip", shuffle=True)
+
+
+@case(FileError, "w", "weight")
 def nine_million_chunks(file: Any) -> None:
     swap(file, WEIGHT, shape=(3000, 3000), dtype="f4", chunks=(1, 1))
 
