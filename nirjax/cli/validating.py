@@ -8,7 +8,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from nirjax.cli.arguments import add_json, add_repair
-from nirjax.cli.terminal import FINDINGS, FINE, for_terminal, say, show_json, tracked
+from nirjax.cli.terminal import FINDINGS, FINE, for_terminal, say, show_json, shown, tracked
 from nirjax.errors import FileError, NIRError, NIRWarning, RepairWarning
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def execute(args: argparse.Namespace) -> int:
         show_json(verdicts)
     else:
         for one in verdicts:
-            say(f"{one['file']}: {one['verdict']}", style="green" if one["runs"] else "red")
+            say(f"{shown(one['file'])}: {one['verdict']}", style="green" if one["runs"] else "red")
             for line in ([one["error"]["text"]] if one["error"] else []) + one["repairs"] + one["warnings"]:
                 say(f"    {' '.join(line.split())}")
     return FINE if all(one["runs"] for one in verdicts) else FINDINGS
