@@ -6,6 +6,7 @@ where a node lies and nothing about cycles changes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -87,13 +88,17 @@ def _edges(graph: NIRGraph, above: Path) -> Iterator[tuple[Path, Path]]:
 
 def _dotted(graph: NIRGraph) -> dict[Path, str]:
     """A unique dotted name for each path; where two would be the same, the shallower node has it (an exact name
-    wins over a path) and the deeper one is written with slashes."""
+    wins over a path) and the deeper one is written with slashes, and with a number where that is taken too."""
     names: dict[Path, str] = {}
     taken: set[str] = set()
+    counts: Counter[str] = Counter()
     for path in sorted((path for path, _ in _walk(graph, ())), key=len):
         name = ".".join(path)
-        while name in taken:
-            name = "/".join(path) if name == ".".join(path) else f"{name}/"
+        if name in taken:
+            name = slashed = "/".join(path)
+            while name in taken:
+                counts[slashed] += 1
+                name = f"{slashed}_{counts[slashed]}"
         names[path] = name
         taken.add(name)
     return names
