@@ -1,6 +1,6 @@
 """What happens once: a first result from a cold process, reading a large file, and the overhead of a call.
 
-    python benchmarks/cold.py [--rounds N] [--megabytes 500]
+    python benchmarks/cold.py [--rounds N] [--megabytes 500] [--only reading]
 
 Prints medians. A cold start imports nirjax, reads the graph, compiles and runs `small`, in a new process each time;
 beside it, the same with importing JAX and compiling one product alone. A call is compared with an equivalent `jax.jit`
@@ -70,26 +70,27 @@ def cold(rounds: int) -> dict[str, float]:
     return {name: statistics.median(seconds) for name, seconds in found.items()}
 
 
-def reading(rounds: int, megabytes: int) -> dict[str, float]:
-    """Median seconds to read a file of that size, trusted or not; beside it, h5py alone."""
+def reading(rounds: int, side: int) -> dict[str, float]:
+    """Median seconds to read a file of one layer of that many neurons, trusted or not; beside it, h5py alone."""
     import h5py
 
-    side = int(np.sqrt(megabytes * 1e6 / 4))
     weight = np.random.default_rng(0).random((side, side), np.float32)
     nodes = {"input": ir.Input((side,)), "fc": ir.Affine(weight, weight[0]), "output": ir.Output((side,))}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "large.nir")
+        path = Path(folder, "a.nir")
         nirjax.write(path, workloads.chain(nodes), compression=None)
 
         def bare() -> Any:
             with h5py.File(path) as file:
                 return file["node/nodes/fc/weight"][:]
 
+        start = [sys.executable, "-c", "import numpy, h5py"]
         return turns(
             {
-                "read": lambda: nirjax.read(path, max_bytes=2 * path.stat().st_size),
+                "read": lambda: nirjax.read(path),
                 "read, trusted": lambda: nirjax.read(path, trusted=True),
                 "h5py alone": bare,
+                "a process that imports NumPy and h5py": lambda: subprocess.run(start, check=True),
             },
             rounds,
             1,
@@ -165,25 +166,33 @@ def turns(contenders: dict[str, Callable[[], Any]], rounds: int, repeats: int) -
     return {name: statistics.median(seconds) for name, seconds in found.items()}
 
 
+def measures(rounds: int, megabytes: int) -> dict[str, Callable[[], dict[str, float]]]:
+    """Title to what measures it, in seconds."""
+    return {
+        "a cold process": lambda: cold(rounds),
+        "a call": lambda: calls(rounds),
+        "compiling": lambda: compiling(rounds),
+        "reading 50 kB": lambda: reading(rounds, 112),
+        f"reading {megabytes} MB": lambda: reading(rounds, int(np.sqrt(megabytes * 1e6 / 4))),
+    }
+
+
 def measured(rounds: int, megabytes: int) -> dict[str, dict[str, float]]:
     """Title to what was measured, in seconds."""
-    return {
-        "a cold process": cold(rounds),
-        "a call": calls(rounds),
-        "compiling": compiling(rounds),
-        f"reading {megabytes} MB": reading(rounds, megabytes),
-    }
+    return {title: measure() for title, measure in measures(rounds, megabytes).items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--megabytes", type=int, default=500)
+    parser.add_argument("--only", default="", metavar="WORD", help="only what has this word in its title")
     arguments = parser.parse_args()
-    for title, seconds in measured(arguments.rounds, arguments.megabytes).items():
-        print(title)
-        for name, value in seconds.items():
-            print(f"    {name:42} {1e3 * value:10.2f} ms")
+    for title, measure in measures(arguments.rounds, arguments.megabytes).items():
+        if arguments.only in title:
+            print(title)
+            for name, value in measure().items():
+                print(f"    {name:42} {1e3 * value:10.2f} ms", flush=True)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ class NonFinite:
 def first_nonfinite(model: Model, x: Any, state: States | None = None) -> NonFinite | None:
     """Run the model and say where a value first is NaN or infinite; None if all are finite.
 
-    Every node's output and every variable of its state is looked at; nothing is kept over time.
+    Every node's output and every variable of its state is looked at; nothing is kept over time. A membrane that
+    overflows is found even where a spike resets it: what a reset makes of infinity is NaN.
 
     Raises:
         ShapeError: as for a call of the model.

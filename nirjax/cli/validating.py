@@ -8,11 +8,12 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from nirjax.cli.arguments import add_json, add_repair
-from nirjax.cli.terminal import FINDINGS, FINE, for_terminal, say, show_json, tracked
+from nirjax.cli.terminal import FINDINGS, FINE, for_terminal, say, show_json, shown, tracked
 from nirjax.errors import FileError, NIRError, NIRWarning, RepairWarning
 
 if TYPE_CHECKING:
     from nirjax.ir.graph import NIRGraph
+    from nirjax.ir.nodes import NIRNode
 
 HELP = "tell whether files are valid NIR graphs, and what is wrong with those that are not"
 
@@ -42,7 +43,7 @@ def execute(args: argparse.Namespace) -> int:
         show_json(verdicts)
     else:
         for one in verdicts:
-            say(f"{one['file']}: {one['verdict']}", style="green" if one["runs"] else "red")
+            say(f"{shown(one['file'])}: {one['verdict']}", style="green" if one["runs"] else "red")
             for line in ([one["error"]["text"]] if one["error"] else []) + one["repairs"] + one["warnings"]:
                 say(f"    {' '.join(line.split())}")
     return FINE if all(one["runs"] for one in verdicts) else FINDINGS
@@ -97,9 +98,16 @@ def check_runnable(graph: NIRGraph) -> None:
     refuse_algebraic_loops(
         components(list(flat.nodes), flat.edges),
         flat.edges,
-        holds=lambda name: flat.nodes[name].stateful,
+        holds=lambda name: _holds(flat.nodes[name]),
         field=lambda name: "edges",
     )
+
+
+def _holds(node: NIRNode) -> bool:
+    """May the node hold what enters it from one step to the next? A delay that is zero somewhere does not."""
+    from nirjax.ir.nodes import Delay
+
+    return node.stateful and not (isinstance(node, Delay) and bool((node.delay == 0).any()))
 
 
 def _as_data(error: NIRError) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from nirjax.data.nir_data import KINDS, NIRGraphData, NIRNodeData, as_graph_data
 from nirjax.data.observables import Observable
 from nirjax.errors import DataError, FileError, NIRError, NIRWarning, RepairWarning, quoted
 from nirjax.ir.hdf5 import check_digest, content_of, tell
-from nirjax.ir.raw import RawNode
+from nirjax.ir.raw import RawNode, check_depth
 
 
 def read(
@@ -55,7 +55,8 @@ def write(path: str | os.PathLike[str], data: Any, *, compression: str | int | N
         compression: "gzip" or a level 0-9, "lzf", "szip", or None. Small arrays are stored as they are.
 
     Raises:
-        DataError: no data, or a name that HDF5 cannot hold. FileError: the file cannot be written.
+        DataError: no data, or a name that HDF5 cannot hold. GraphError: subgraphs nested too deep to be read again.
+        FileError: the file cannot be written.
     """
     from nirjax.ir.atomic import replace_file
     from nirjax.ir.data_writing import data_serialised
@@ -87,7 +88,7 @@ def _graph(raw: RawNode, path: str) -> NIRGraphData:
     return NIRGraphData(nodes)
 
 
-def _raw(data: NIRGraphData | NIRNodeData, path: str) -> RawNode:
+def _raw(data: NIRGraphData | NIRNodeData, path: str, depth: int = 1) -> RawNode:
     nodes: dict[str, RawNode] = {}
     if isinstance(data, NIRNodeData):
         for name, one in data.observables.items():
@@ -100,7 +101,8 @@ def _raw(data: NIRGraphData | NIRNodeData, path: str) -> RawNode:
         parts = name.split("/")
         if any("/".join(parts[:end]) in data.nodes for end in range(1, len(parts))):
             raise DataError("the node would lie inside another node's group", node=here, found=quoted(name))
-        nodes[_name(name, path)] = _raw(inner, here)
+        check_depth(depth + len(parts) - 1, here)
+        nodes[_name(name, path)] = _raw(inner, here, depth + len(parts))
     return RawNode("NIRGraphData", {}, {}, nodes)
 
 

@@ -133,6 +133,8 @@ class EventData:
             )  # fmt: skip
         if idx.dtype.kind not in "iu":
             raise DataError("idx is made of whole numbers", field="idx", found=str(idx.dtype))
+        if not float(self.n_neurons).is_integer():
+            raise DataError("not a number of neurons", field="n_neurons", found=self.n_neurons)
         neurons, t_max = int(self.n_neurons), float(self.t_max)
         if neurons < 0 or not 0 <= t_max < math.inf:
             raise DataError("not the size of a recording", found=f"{neurons} neurons, t_max = {t_max}")

@@ -30,7 +30,7 @@ def checked_inputs(plan: Plan, x: Any) -> tuple[Values, Shape]:
     for name, value in values.items():
         shape = plan.sites[name].input_shape
         if jnp.issubdtype(value.dtype, jnp.complexfloating):
-            raise DataError("the input is not real", node=name, found=f"dtype {value.dtype}")
+            raise DataError("the input is not real", node=name, field="x", found=f"dtype {value.dtype}")
         lead = value.shape[: value.ndim - len(shape)]
         if value.ndim < 1 + len(shape) or value.shape[len(lead) :] != shape:
             raise ShapeError(
@@ -62,11 +62,15 @@ def _by_port(plan: Plan, x: Any) -> Values:
             )
         x = {plan.inputs[0]: x}
     if set(x) != set(plan.inputs):
-        raise DataError("not the graph's inputs", field="x", found=sorted(x), expected=sorted(plan.inputs))
+        raise DataError("not the graph's inputs", field="x", found=sorted(map(str, x)), expected=sorted(plan.inputs))
+    return {name: _array(x[name], name) for name in plan.inputs}
+
+
+def _array(value: Any, name: str) -> Array:
     try:
-        return {name: jnp.asarray(x[name]) for name in plan.inputs}
+        return jnp.asarray(value)
     except (TypeError, ValueError) as error:
-        raise DataError("the input is not an array of numbers", field="x", found=str(error)) from error
+        raise DataError("the input is not an array of numbers", node=name, field="x", found=str(error)) from error
 
 
 def checked_params(plan: Plan, params: Any) -> dict[str, dict[str, Array]]:
@@ -106,9 +110,10 @@ def _not_numbers(plan: Plan, params: Any, x: Any, state: Any) -> NIRError | None
             try:
                 jax.eval_shape(jnp.asarray, leaf)
             except (TypeError, ValueError):
-                names = [str(getattr(key, "key", key)) for key in path] or list(plan.inputs)
+                names = [str(getattr(key, "key", key)) for key in path] or ([plan.inputs[0]] if field == "x" else [])
+                node, place = (*names, None)[0], names[1] if len(names) > 1 else field
                 found = f"{type(leaf).__name__} of dtype {leaf.dtype}" if hasattr(leaf, "dtype") else quoted(leaf)
-                return kind("not an array of numbers", node=names[0], field=field, found=found)
+                return kind("not an array of numbers", node=node, field=place, found=found)
     return None
 
 
@@ -123,7 +128,7 @@ def checked_states(plan: Plan, params: Any, state: Any, batch: Shape) -> States:
         raise ShapeError(
             "the state is not this model's",
             field="state",
-            found=sorted(state) if isinstance(state, Mapping) else type(state).__name__,
+            found=sorted(map(str, state)) if isinstance(state, Mapping) else type(state).__name__,
             expected=sorted(expected),
         )
     for name, variables in expected.items():
@@ -132,7 +137,7 @@ def checked_states(plan: Plan, params: Any, state: Any, batch: Shape) -> States:
                 "the state is not this model's",
                 node=name,
                 field="state",
-                found=sorted(state[name]) if isinstance(state[name], Mapping) else type(state[name]).__name__,
+                found=sorted(map(str, state[name])) if isinstance(state[name], Mapping) else type(state[name]).__name__,
                 expected=sorted(variables),
             )
         for variable, wanted in variables.items():

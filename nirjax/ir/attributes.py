@@ -63,13 +63,15 @@ def number(found: Any, name: str, where: Where) -> int | float:
     Raises:
         ParameterError: it is missing, or something else.
     """
-    attribute = _opened(found, name, where.at(name))
+    attribute = _opened(found, name, where)
     if attribute is None:
-        raise ParameterError("the attribute is missing", node=where.node, field=name, expected="a number")
-    with hdf5(where.at(name)):
+        raise ParameterError("the attribute is missing", node=where.node, field=where.field, expected="a number")
+    with hdf5(where):
         kind = attribute.get_type()
         if kind.get_class() not in (h5t.INTEGER, h5t.FLOAT) or kind.get_size() > 8 or not _single(attribute):
-            raise ParameterError("not a number", node=where.node, field=name, expected="one number of up to 64 bits")
+            raise ParameterError(
+                "not a number", node=where.node, field=where.field, expected="one number of up to 64 bits"
+            )
         array = np.empty(attribute.shape, kind.dtype)
         attribute.read(array)
         value: int | float = array.reshape(-1)[0].item()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from nirjax.ir.findings import reachable
 from nirjax.ir.graph import NIRGraph
 from nirjax.ir.inline import FlatGraph, inline
 from nirjax.ir.nodes import Input, NIRNode
@@ -43,16 +44,7 @@ def _reached(flat: FlatGraph) -> set[str]:
     """Nodes on a path from an Input; from any node, if the graph has no Input."""
     if not flat.inputs:
         return set(flat.nodes)
-    successors: dict[str, list[str]] = {}
-    for source, destination in flat.edges:
-        successors.setdefault(source, []).append(destination)
-    reached, todo = set(flat.inputs), list(flat.inputs)
-    while todo:
-        for after in successors.get(todo.pop(), ()):
-            if after not in reached:
-                reached.add(after)
-                todo.append(after)
-    return reached
+    return reachable(flat.inputs, flat.edges)
 
 
 def _resets(name: str, node: NIRNode) -> Iterator[Notice]:

@@ -82,13 +82,11 @@ class Chunked:
     Attributes:
         shape: the dataset's.
         dtype: of its elements.
-        fill: what elements of chunks that are not stored are.
     """
 
     dataset: Any
     shape: tuple[int, ...]
     dtype: np.dtype
-    fill: np.ndarray
     chunk: tuple[int, ...]
     codes: Sequence[int]
     stored: Mapping[int, Sequence[Offset]]
@@ -101,11 +99,8 @@ class Chunked:
         stored: dict[int, list[Offset]] = {}
         for _, _, offset in _stored(dataset):
             stored.setdefault(offset[0], []).append(offset)
-        fill = np.zeros((), dtype)
-        if dtype.kind in "biufc":
-            plist.get_fill_value(fill)
         chunk = tuple(int(n) for n in plist.get_chunk())
-        return Chunked(dataset, shape, dtype, fill, chunk, filter_codes(plist), stored, where)
+        return Chunked(dataset, shape, dtype, chunk, filter_codes(plist), stored, where)
 
     def read_into(self, array: np.ndarray) -> None:
         """Put the values into an array of this shape.
@@ -117,11 +112,19 @@ class Chunked:
         for first in range(0, self.shape[0], self.chunk[0]):
             offsets = self.stored.get(first, ())
             if len(offsets) < side_by_side:
-                array[first : first + self.chunk[0]] = self.fill
+                array[first : first + self.chunk[0]] = self._fill()
             for offset in offsets:
                 ends = [min(o + c, n) for o, c, n in zip(offset, self.chunk, self.shape, strict=True)]
                 target = array[tuple(slice(o, end) for o, end in zip(offset, ends, strict=True))]
                 target[...] = self._chunk(offset)[tuple(slice(0, n) for n in target.shape)]
+
+    def _fill(self) -> np.ndarray:
+        """What elements of chunks that are not stored are. HDF5 is asked only where it has to be: it crashes on a
+        damaged one."""
+        fill, plist = np.zeros((), self.dtype), self.dataset.get_create_plist()
+        if self.dtype.kind in "biufc" and plist.fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED:
+            plist.get_fill_value(fill)
+        return fill
 
     def _chunk(self, offset: Offset) -> np.ndarray:
         nbytes = math.prod(self.chunk) * self.dtype.itemsize
@@ -144,7 +147,7 @@ class Chunked:
 
 def stored_bytes(dataset: Any, shape: tuple[int, ...], width: int, where: Where) -> np.ndarray:
     """The elements of a whole dataset as raw bytes, `width` each; zeros where none are stored."""
-    array = np.empty(shape, np.dtype(f"V{width}"))
+    array = np.zeros(shape, np.dtype(f"V{width}"))
     Chunked.of(dataset, shape, array.dtype, where).read_into(array)
     return array
 

@@ -14,7 +14,7 @@ from nirjax.errors import ArgumentError, FileError, GraphError, NIRError, Parame
 from nirjax.ir.fields import REQUIRED, FrozenDict, spec_of
 from nirjax.ir.graph import NIRGraph
 from nirjax.ir.nodes import NODE_TYPES, NIRNode
-from nirjax.ir.raw import RawFile, RawNode
+from nirjax.ir.raw import DEEPEST, RawFile, RawNode, check_depth
 
 FORMAT = "1.0.8"
 """The version of the format that nirjax writes, and the newest that it knows."""
@@ -109,12 +109,12 @@ def _build_leaf(node: RawNode, types: Mapping[str, type[NIRNode]]) -> NIRNode:
     return cls(**given, metadata=node.metadata)
 
 
-def unbuild(node: NIRNode, types: Mapping[str, type[NIRNode]], path: str = "") -> RawNode:
+def unbuild(node: NIRNode, types: Mapping[str, type[NIRNode]], path: str = "", depth: int = 1) -> RawNode:
     """The plain data of a node, ready to be written.
 
     Raises:
-        GraphError: a node type that is not in `types`, a name that HDF5 cannot hold.
-        ParameterError: metadata that HDF5 cannot hold.
+        GraphError: a node type that is not in `types`, a name that HDF5 cannot hold, nesting that is not read again.
+        ParameterError: metadata that HDF5 cannot hold, or nested too deep.
     """
     try:
         metadata = _plain_mapping(node.metadata, "metadata")
@@ -122,7 +122,11 @@ def unbuild(node: NIRNode, types: Mapping[str, type[NIRNode]], path: str = "") -
         raise error.located(node=path) from None
     if isinstance(node, NIRGraph):
         check_names(node, path)
-        nodes = {name: unbuild(inner, types, f"{path}.{name}" if path else name) for name, inner in node.nodes.items()}
+        nodes = {}
+        for name, inner in node.nodes.items():
+            where, lower = f"{path}.{name}" if path else name, depth + name.count("/")
+            check_depth(lower, where)
+            nodes[name] = unbuild(inner, types, where, lower + 1)
         return RawNode("NIRGraph", {}, metadata, nodes, node.edges)
     cls = type(node)
     if types.get(cls.__name__) is not cls:
@@ -163,13 +167,17 @@ def check_names(graph: NIRGraph, path: str) -> None:
                 )
 
 
-def _plain_mapping(mapping: Mapping[str, Any], path: str) -> dict[str, Any]:
+def _plain_mapping(mapping: Mapping[str, Any], path: str, depth: int = 1) -> dict[str, Any]:
+    if depth > DEEPEST:
+        raise ParameterError("metadata is nested too deep", field=path, expected=f"at most {DEEPEST} levels")
     result = {}
     for name, value in mapping.items():
         here = f"{path}.{name}"
         if name in ("", ".") or "/" in name or "\0" in name or not _is_unicode(name):
             raise ParameterError("HDF5 cannot hold such a name", field=here, found=quoted(name))
-        result[name] = _plain_mapping(value, here) if isinstance(value, Mapping) else plain_value(value, here)
+        result[name] = (
+            _plain_mapping(value, here, depth + 1) if isinstance(value, Mapping) else plain_value(value, here)
+        )
     return result
 
 

@@ -20,7 +20,7 @@ from nirjax.ir.attributes import TYPE
 from nirjax.ir.filling import slots_of
 from nirjax.ir.gate import Gate
 from nirjax.ir.places import Slot, Where
-from nirjax.ir.raw import DEEPEST, Notice, RawFile, RawNode
+from nirjax.ir.raw import Notice, RawFile, RawNode, check_depth
 from nirjax.ir.reading import FieldTable, Sketch, sketch
 
 GRAPH, NODE = "NIRGraphData", "NIRNodeData"
@@ -64,8 +64,7 @@ class _Walk:
     notices: list[Notice] = field(default_factory=list)
 
     def graph(self, group: Any, path: bytes, where: Where, above: tuple[int, ...], depth: int) -> RawNode:
-        if depth > DEEPEST:
-            raise GraphError("subgraphs are nested too deep", node=where.node, expected=f"at most {DEEPEST} levels")
+        check_depth(depth, where.node)
         links = self.members(group, where, ("nodes",))
         holder = self.gate.group(group, "nodes", where.at("nodes"))
         found: dict[str, RawNode] = {}
@@ -82,20 +81,17 @@ class _Walk:
         depth: int,
         found: dict[str, RawNode],
     ) -> None:
-        for name, address in self.gate.links(holder, where, of_nodes=True).items():
-            full = prefix + name
-            inner = Where(f"{where.node}.{full}" if where.node else full)
-            if address in above:
-                raise GraphError("the data contains itself", node=inner.node, found="a hard link to a group above it")
-            group, here = self.gate.group(holder, name, inner), path + b"/" + name.encode()
+        for name, part, inner, all_above, group in self.gate.nodes(holder, prefix, where, above):
+            here = path + b"/" + part
             kind = attributes.word(group, TYPE, inner.at(TYPE))
             if kind is None and self.gate.links(group, inner):
                 # a name with slashes is a group for each of its parts
-                self.nodes_in(group, here, f"{full}/", where, (*above, address), depth, found)
+                check_depth(depth + 1, inner.node)
+                self.nodes_in(group, here, f"{name}/", where, all_above, depth + 1, found)
             elif kind == GRAPH:
-                found[full] = self.graph(group, here, inner, (*above, address), depth + 1)
+                found[name] = self.graph(group, here, inner, all_above, depth + 1)
             elif kind == NODE:
-                found[full] = self.node(group, here, inner)
+                found[name] = self.node(group, here, inner)
             else:
                 raise GraphError(
                     "no such kind of node", node=inner.node, field=TYPE,
@@ -122,7 +118,9 @@ class _Walk:
             if name not in (TYPE, *NUMBERS[kind]):
                 self.notices.append(Notice(f"{kind} has no attribute {quoted(name)}; it is ignored", *_place(where)))
         links = self.members(group, where, ARRAYS[kind])
-        fields: dict[str, Any] = {name: attributes.number(group, name, where) for name in NUMBERS[kind]}
+        fields: dict[str, Any] = {
+            name: attributes.number(group, name, where.at(f"{where.field}.{name}")) for name in NUMBERS[kind]
+        }
         for name in ARRAYS[kind]:
             place = where.at(f"{where.field}.{name}")
             slot = self.gate.slot(group, name, links[name], path + b"/" + name.encode(), place, metadata=True)

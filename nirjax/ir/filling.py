@@ -52,16 +52,16 @@ def _number(value: Any) -> Any:
 def _pairs(edges: Any, load: Callable[[Slot], np.ndarray]) -> tuple[Edge, ...]:
     if not isinstance(edges, Slot):
         return tuple(edges)
+    array = load(edges).reshape(-1)
     names: dict[bytes, str] = {}
-
-    def name(data: bytes) -> str:
-        if data not in names:
-            names[data] = decoded(data, edges.where)
-        return names[data]
-
-    array = load(edges)
-    parts = (array[at : at + _AT_ONCE].tolist() for at in range(0, len(array), _AT_ONCE))
-    return tuple((name(a), name(b)) for part in parts for a, b in part)
+    ends: list[str] = []
+    for at in range(0, len(array), _AT_ONCE):
+        part = array[at : at + _AT_ONCE].tolist()
+        for data in dict.fromkeys(part):
+            if data not in names:
+                names[data] = decoded(data, edges.where)
+        ends += map(names.__getitem__, part)
+    return tuple(zip(ends[::2], ends[1::2], strict=True))
 
 
 def slots_of(node: RawNode) -> Iterator[Slot]:

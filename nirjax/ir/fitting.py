@@ -265,7 +265,7 @@ class Most:
     def _connections(self, layout: Layout, hidden: set[str]) -> dict[str, int]:
         """Counts over matrices of weights; a convolution counts as synapses only."""
         counts = dict.fromkeys(("entered", "leaving", "recurrent", "synapses"), 0)
-        fan = {name: np.zeros(layout.size(name), np.int64) for name in hidden}
+        fan: dict[str, np.ndarray] = {}
         for name, node in layout.nodes.items():
             weight = getattr(node, "weight", None)
             if weight is None or name not in layout.shapes:
@@ -283,8 +283,8 @@ class Most:
                 counts["leaving"] = max(counts["leaving"], int(np.any(weight, axis=0).sum()))
             for source in out_of if into else ():
                 counts["recurrent"] += int(used)
-                if len(fan[source]) == weight.shape[1]:
-                    fan[source] += np.count_nonzero(weight, axis=0)
+                if layout.size(source) == weight.shape[1]:
+                    fan[source] = fan.get(source, np.zeros((), np.int64)) + np.count_nonzero(weight, axis=0)
         counts["fan_out"] = int(max((each.max(initial=0) for each in fan.values()), default=0))
         return counts
 

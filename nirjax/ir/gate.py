@@ -10,6 +10,7 @@ Source: the HDF5 file format specification, version 3.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from os.path import commonprefix
 from typing import Any
@@ -132,6 +133,27 @@ class Gate:
             )
         return found
 
+    def nodes(
+        self, holder: Any, prefix: str, where: Where, above: tuple[int, ...]
+    ) -> Iterator[tuple[str, bytes, Where, tuple[int, ...], Any]]:
+        """The groups in a group of nodes: name, its last part, place in the graph, addresses above, the group itself.
+
+        Args:
+            holder: the open group.
+            prefix: where it is the first parts of a name with slashes, these.
+            where: the graph whose nodes these are.
+            above: addresses of the groups that the holder lies in, and its own.
+
+        Raises:
+            GraphError: a group that lies in itself, or what `links` and `group` raise.
+        """
+        for name, address in self.links(holder, where, of_nodes=True).items():
+            full = prefix + name
+            inner = Where(f"{where.node}.{full}" if where.node else full)
+            if address in above:
+                raise GraphError("the graph contains itself", node=inner.node, found="a hard link to a group above it")
+            yield full, name.encode(), inner, (*above, address), self.group(holder, name, inner)
+
     def _hidden_name(self, group: Any) -> bytes | None:
         base = self.file.get_create_plist().get_userblock()
         return hidden_name(int(self.file.get_vfd_handle()), base, h5o.get_info(group).addr)
@@ -204,13 +226,15 @@ class Gate:
             return
         count, chunk = found
         size = math.prod(chunk) * (REFERENCE if dtype is None else dtype.itemsize)
-        if count > self.limits.chunks or size > (LARGEST_OF_WORDS if dtype is None else self.limits.bytes):
+        # a chunk is held twice, beside the array, while its filters are undone
+        most = LARGEST_OF_WORDS if dtype is None else self.limits.bytes // 4
+        if count > self.limits.chunks or size > most:
             raise FileError(
                 "cut into more chunks, or larger ones, than a file of this size has",
                 node=where.node,
                 field=where.field,
                 found=f"{count} chunks of {chunk}",
-                expected=f"at most {self.limits.chunks}",
+                expected=f"at most {self.limits.chunks}, of at most {most} bytes",
             )
 
     # -------------------------------------------------------------------------------------------------- values
@@ -224,7 +248,7 @@ class Gate:
         with hdf5(slot.where):
             if slot.dtype is None:
                 return self._words(slot)
-            array = np.empty(slot.shape, slot.dtype)
+            array = np.zeros(slot.shape, slot.dtype)  # HDF5 leaves alone what was never stored and has no fill value
             self.read_into(slot, array)
             return array
 

@@ -10,7 +10,7 @@ import difflib
 import itertools
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ import numpy as np
 from nirjax.errors import GraphError, NIRError, NIRWarning, quoted
 from nirjax.ir.fields import FrozenDict
 from nirjax.ir.nodes import Input, NIRNode, Output, Shape
-from nirjax.ir.raw import DEEPEST as DEEPEST
+from nirjax.ir.raw import DEEPEST
 from nirjax.ir.raw import Edge as Edge
 
 if TYPE_CHECKING:
@@ -151,6 +151,10 @@ class NIRGraph(NIRNode):
         return (_quietly, (dict(self.nodes), self.edges, dict(self.metadata)))
 
 
+_COMPARED = 20_000
+"""Characters of names, at most, among which one that may be meant is looked for."""
+
+
 def _quietly(nodes: dict[str, NIRNode], edges: tuple[Edge, ...], metadata: dict[str, Any]) -> NIRGraph:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NIRWarning)
@@ -181,9 +185,12 @@ def _checked_nodes(nodes: Any) -> dict[str, NIRNode]:
 def _checked_edges(edges: Iterable[Any]) -> tuple[Edge, ...]:
     pairs = []
     for edge in edges:
-        if not isinstance(edge, tuple | list) or len(edge) != 2 or not all(isinstance(end, str) for end in edge):
+        if not isinstance(edge, tuple | list) or len(edge) != 2:
             raise GraphError("an edge is a pair of names", node="", field="edges", found=quoted(edge))
-        pairs.append((edge[0], edge[1]))
+        a, b = edge
+        if not isinstance(a, str) or not isinstance(b, str):
+            raise GraphError("an edge is a pair of names", node="", field="edges", found=quoted(edge))
+        pairs.append((a, b))
     return tuple(pairs)
 
 
@@ -192,19 +199,30 @@ def _endpoint(graph: NIRGraph, name: str, edge: Edge, port: type[Input] | type[O
     if name in graph.nodes:
         node = graph.nodes[name]
         return (name, _only_port(node, name, edge, port)) if isinstance(node, NIRGraph) else (name,)
-    for at in range(len(name) - 1, 0, -1):
-        inner = graph.nodes.get(name[:at]) if name[at] == "." else None
-        if isinstance(inner, NIRGraph) and isinstance(inner.nodes.get(name[at + 1 :]), port):
-            return (name[:at], name[at + 1 :])
-    close = difflib.get_close_matches(name[:200], _endpoints(graph, port), n=1)
+    for first, rest in splits(name):
+        inner = graph.nodes.get(first)
+        if isinstance(inner, NIRGraph) and isinstance(inner.nodes.get(rest), port):
+            return (first, rest)
+    names = _endpoints(graph, port)
+    close = difflib.get_close_matches(name[:200], names, n=1) if sum(map(len, names)) < _COMPARED else []
     raise GraphError(
         f"the edge {quoted(edge)} names no node and no port of a subgraph",
         node=name,
         field="edges",
         found=quoted(name),
-        expected=f"one of {quoted(_endpoints(graph, port))}",
+        expected=f"one of {quoted(names)}",
         hint=f"Did you mean {quoted(close[0])}?" if close else None,
     )
+
+
+def splits(name: str) -> Iterator[tuple[str, str]]:
+    """The ways in which a name can be that of a subgraph, a dot, and that of a port in it, the longest first. A name of
+    more dots than subgraphs can be nested is that of a node, or of nothing."""
+    if name.count(".") <= DEEPEST:
+        at = name.rfind(".")
+        while at > 0:
+            yield name[:at], name[at + 1 :]
+            at = name.rfind(".", 0, at)
 
 
 def _only_port(node: NIRGraph, name: str, edge: Edge, port: type[Input] | type[Output]) -> str:

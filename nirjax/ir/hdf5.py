@@ -115,7 +115,7 @@ def content_of(
 
 
 def _size(name: str) -> int:
-    """Size of a regular file; raises FileError for anything else."""
+    """Size of a regular file that holds something; raises FileError for anything else."""
     try:
         found = os.stat(name)
     except (OSError, ValueError) as error:
@@ -124,6 +124,8 @@ def _size(name: str) -> int:
     if not stat.S_ISREG(found.st_mode):
         kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
         raise FileError("the file cannot be opened", found=kind, expected="a .nir file")
+    if found.st_size == 0:  # and nothing that the system makes up on reading, which may never come
+        raise FileError("the file is empty", expected="a .nir file")
     return found.st_size
 
 

@@ -6,12 +6,14 @@ where a node lies and nothing about cycles changes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nirjax.errors import GraphError
-from nirjax.ir.graph import DEEPEST, Edge, NIRGraph, depth_of
+from nirjax.ir.graph import Edge, NIRGraph, depth_of
 from nirjax.ir.nodes import Input, NIRNode, Output
+from nirjax.ir.raw import check_depth
 
 Path = tuple[str, ...]
 
@@ -25,6 +27,7 @@ class FlatGraph:
         edges: pairs of dotted paths, each once, in file order.
         inputs, outputs: names of the top level's Input and Output nodes, in file order.
         paths: dotted path to the tuple of names that leads to the node.
+        subgraphs: dotted path to subgraph, outer before inner.
     """
 
     nodes: dict[str, NIRNode]
@@ -32,6 +35,7 @@ class FlatGraph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     paths: dict[str, Path]
+    subgraphs: dict[str, NIRGraph]
 
 
 def inline(graph: NIRGraph) -> FlatGraph:
@@ -40,10 +44,15 @@ def inline(graph: NIRGraph) -> FlatGraph:
     Raises:
         GraphError: subgraphs nested deeper than `DEEPEST`; an edge into an Input or out of an Output.
     """
-    if depth_of(graph) > DEEPEST:
-        raise GraphError("subgraphs are nested too deep", node="", found=depth_of(graph), expected=f"at most {DEEPEST}")
+    check_depth(depth_of(graph), "")
     names = _dotted(graph)
-    nodes = {names[path]: node for path, node in _walk(graph, ()) if not isinstance(node, NIRGraph)}
+    nodes: dict[str, NIRNode] = {}
+    subgraphs: dict[str, NIRGraph] = {}
+    for path, node in _walk(graph, ()):
+        if isinstance(node, NIRGraph):
+            subgraphs[names[path]] = node
+        else:
+            nodes[names[path]] = node
     edges = tuple(dict.fromkeys((names[a], names[b]) for a, b in _edges(graph, ())))
     inputs, outputs = (tuple(names[(name,)] for name in ports) for ports in (graph.inputs, graph.outputs))
     for source, destination in edges:
@@ -51,7 +60,8 @@ def inline(graph: NIRGraph) -> FlatGraph:
             raise GraphError("an edge enters an Input", node=destination, field="edges", found=(source, destination))
         if source in outputs:
             raise GraphError("an edge leaves an Output", node=source, field="edges", found=(source, destination))
-    return FlatGraph(nodes, edges, inputs, outputs, {name: path for path, name in names.items() if name in nodes})
+    paths = {name: path for path, name in names.items() if name in nodes}
+    return FlatGraph(nodes, edges, inputs, outputs, paths, subgraphs)
 
 
 def _walk(graph: NIRGraph, above: Path) -> Iterator[tuple[Path, NIRNode]]:
@@ -78,13 +88,17 @@ def _edges(graph: NIRGraph, above: Path) -> Iterator[tuple[Path, Path]]:
 
 def _dotted(graph: NIRGraph) -> dict[Path, str]:
     """A unique dotted name for each path; where two would be the same, the shallower node has it (an exact name
-    wins over a path) and the deeper one is written with slashes."""
+    wins over a path) and the deeper one is written with slashes, and with a number where that is taken too."""
     names: dict[Path, str] = {}
     taken: set[str] = set()
+    counts: Counter[str] = Counter()
     for path in sorted((path for path, _ in _walk(graph, ())), key=len):
         name = ".".join(path)
-        while name in taken:
-            name = "/".join(path) if name == ".".join(path) else f"{name}/"
+        if name in taken:
+            name = slashed = "/".join(path)
+            while name in taken:
+                counts[slashed] += 1
+                name = f"{slashed}_{counts[slashed]}"
         names[path] = name
         taken.add(name)
     return names

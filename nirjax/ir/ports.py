@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from nirjax.errors import GraphError
+from nirjax.ir.findings import reachable
 from nirjax.ir.graph import NIRGraph
 from nirjax.ir.inline import FlatGraph
 from nirjax.ir.nodes import Input, Output
@@ -67,15 +68,7 @@ def refuse_unreachable(flat: FlatGraph) -> None:
                 node="",
                 field="nodes",
             )
-    after: dict[str, list[str]] = {name: [] for name in flat.nodes}
-    for source, destination in flat.edges:
-        after[source].append(destination)
-    seen, queue = set(flat.inputs), list(flat.inputs)
-    while queue:
-        for name in after[queue.pop()]:
-            if name not in seen:
-                seen.add(name)
-                queue.append(name)
+    seen = reachable(flat.inputs, flat.edges)
     for name in flat.outputs:
         if name not in seen:
             raise GraphError("no Input reaches this Output", node=name, field="edges", hint="Connect it, or remove it.")

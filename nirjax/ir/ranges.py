@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,11 @@ from nirjax.ir import nodes as ir
 from nirjax.ir.findings import time_constants
 from nirjax.ir.inline import FlatGraph
 from nirjax.ir.nodes import Shape
-from nirjax.ir.shapes import known_shapes
+from nirjax.ir.shapes import Signal, known_shapes
 
 Range = tuple[np.ndarray, np.ndarray]
 _NEURONS = (ir.IF, ir.LIF, ir.CubaLIF)
+_MOST = 2**22
 
 
 def highest_membranes(flat: FlatGraph) -> dict[str, np.ndarray]:
@@ -22,8 +25,10 @@ def highest_membranes(flat: FlatGraph) -> dict[str, np.ndarray]:
 
     Inputs are unbounded, and a spike is one. A leaky membrane stays between where it starts, where it is reset to,
     v_leak, and v_leak + r I: each step with dt < tau is a mean of these. An IF is bounded only where nothing drives it.
+    Of very large signals nothing is worked out: a file of a few bytes can name one that no memory holds.
     """
     shapes = known_shapes(flat)
+    kept = _affordable(shapes)
     before: dict[str, list[str]] = {name: [] for name in flat.nodes}
     after: dict[str, list[str]] = {name: [] for name in flat.nodes}
     for a, b in flat.edges:
@@ -42,7 +47,7 @@ def highest_membranes(flat: FlatGraph) -> dict[str, np.ndarray]:
         node, shape = flat.nodes[name], shapes[name].output if name in shapes else ()
         if isinstance(node, _NEURONS):
             ranges[name] = _spikes(shape)
-        elif name in shapes and name not in flat.inputs and all(source in ranges for source in before[name]):
+        elif name in kept and name not in flat.inputs and all(source in ranges for source in before[name]):
             ranges[name] = _emitted(node, _sum_of([ranges[a] for a in before[name]], shapes[name].input), shape)
         else:
             ranges[name] = _anything(shape)
@@ -52,18 +57,34 @@ def highest_membranes(flat: FlatGraph) -> dict[str, np.ndarray]:
                 ready.append(target)
     highest = {}
     for name, node in flat.nodes.items():
-        if isinstance(node, _NEURONS) and name in shapes:
+        if isinstance(node, _NEURONS) and name in kept:
             arriving = _sum_of([ranges[source] for source in before[name]], shapes[name].input)
             highest[name] = np.broadcast_to(_membrane(node, arriving)[1], shapes[name].output)
     return highest
 
 
+def _affordable(shapes: Mapping[str, Signal]) -> set[str]:
+    """Nodes whose signals together are at most `_MOST` numbers, the first in file order."""
+    found, left = set(), _MOST
+    for name, signal in shapes.items():
+        size = math.prod(signal.input) + math.prod(signal.output)
+        if size <= left:
+            found.add(name)
+            left -= size
+    return found
+
+
 def _anything(shape: Shape) -> Range:
-    return np.full(shape, -np.inf), np.full(shape, np.inf)
+    return _everywhere(-np.inf, shape), _everywhere(np.inf, shape)
 
 
 def _spikes(shape: Shape) -> Range:
-    return np.zeros(shape), np.ones(shape)
+    return _everywhere(0.0, shape), _everywhere(1.0, shape)
+
+
+def _everywhere(value: float, shape: Shape) -> np.ndarray:
+    """An array of one value, which takes no memory."""
+    return np.broadcast_to(np.array(value), shape)
 
 
 def _sum_of(given: list[Range], shape: Shape) -> Range:

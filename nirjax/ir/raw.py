@@ -9,10 +9,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nirjax.errors import GraphError
+
 Edge = tuple[str, str]
 
 DEEPEST = 128
-"""The most levels of subgraphs inside subgraphs, and of mappings inside metadata."""
+"""The most levels of subgraphs inside subgraphs, where each slash in a node's name is one too, and of mappings inside
+metadata."""
+
+
+def check_depth(depth: int, node: str | None) -> None:
+    """Raise GraphError if the nodes inside this node, or behind this part of a name, lie deeper than `DEEPEST`."""
+    if depth > DEEPEST:
+        raise GraphError(
+            "subgraphs are nested too deep", node=node, field="nodes",
+            expected=f"at most {DEEPEST} levels (a slash in a name is one too)",
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

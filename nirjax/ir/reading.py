@@ -19,7 +19,7 @@ from nirjax.ir.filling import filled, slots_of
 from nirjax.ir.gate import Gate, kind_of
 from nirjax.ir.limits import BYTES_PER_EDGE, Limits
 from nirjax.ir.places import Slot, Where
-from nirjax.ir.raw import DEEPEST, Notice, RawFile, RawNode
+from nirjax.ir.raw import DEEPEST, Notice, RawFile, RawNode, check_depth
 
 FieldTable = Mapping[str, tuple[str, ...]]
 """Node types to the names under which files keep their fields."""
@@ -157,10 +157,7 @@ class _Walk:
     ) -> dict[str, RawNode]:
         if "nodes" not in links:
             raise GraphError("the graph has no nodes", node=where.node, field="nodes", expected="a group of nodes")
-        if depth > DEEPEST:
-            raise GraphError(
-                "subgraphs are nested too deep", node=where.node, field="nodes", expected=f"at most {DEEPEST} levels"
-            )
+        check_depth(depth, where.node)
         holder = self.gate.group(group, "nodes", where.at("nodes"))
         found: dict[str, RawNode] = {}
         self.nodes_in(holder, path + b"/nodes", "", where, (*above, links["nodes"]), depth, found)
@@ -176,19 +173,15 @@ class _Walk:
         depth: int,
         found: dict[str, RawNode],
     ) -> None:
-        for name, address in self.gate.links(holder, where, of_nodes=True).items():
-            full = prefix + name
-            inner = Where(f"{where.node}.{full}" if where.node else full)
-            if address in above:
-                raise GraphError("the graph contains itself", node=inner.node, found="a hard link to a group above it")
-            group = self.gate.group(holder, name, inner)
-            here = path + b"/" + name.encode()
+        for name, part, inner, all_above, group in self.gate.nodes(holder, prefix, where, above):
+            here = path + b"/" + part
             links = self.gate.links(group, inner, ordered=False)
             if links and "type" not in links and all(self.gate.is_group(group, key, inner) for key in links):
                 # nir.write makes a group of every part of a name with slashes
-                self.nodes_in(group, here, f"{full}/", where, (*above, address), depth, found)
+                check_depth(depth + 1, inner.node)
+                self.nodes_in(group, here, f"{name}/", where, all_above, depth + 1, found)
             else:
-                found[full] = self.node(group, links, here, inner, (*above, address), depth + 1)
+                found[name] = self.node(group, links, here, inner, all_above, depth + 1)
 
     def edges(self, group: Any, links: dict[str, int], path: bytes, where: Where) -> Any:
         if "edges" not in links:

@@ -8,17 +8,17 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import unicodedata
+from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from nirjax.errors import NIRError, quoted
 from nirjax.ir.construction import stored_names
-from nirjax.ir.graph import NIRGraph
+from nirjax.ir.graph import NIRGraph, splits
 from nirjax.ir.inline import FlatGraph, Path, inline
 from nirjax.ir.nodes import Input, NIRNode, Output, Scale, Shape
-from nirjax.ir.raw import DEEPEST, Notice, RawNode
+from nirjax.ir.raw import Notice, RawNode
 from nirjax.ir.shapes import known_shapes
 
 # ---------------------------------------------------------------------------------------------- before construction
@@ -61,13 +61,15 @@ def _mend_edges(graph: RawNode, path: str) -> tuple[RawNode, list[Notice]]:
     assert graph.nodes is not None
     nodes = graph.nodes
     ends = {end: _node_of(end, nodes) for edge in graph.edges or () for end in edge}
-    renamed = {}
-    for end in (end for end, node in ends.items() if node is None):
-        alike = [name for name in nodes if _plain(name) == _plain(end)]
-        if len(alike) == 1:
-            renamed[end] = alike[0]
-    unknown = [end for end, node in ends.items() if node is None and end not in renamed]
-    idle = [name for name in nodes if name not in ends.values() and name not in renamed.values()]
+    unknown = [end for end, node in ends.items() if node is None]
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in nodes if unknown else ():
+        alike[_plain(name)].append(name)
+    meant = {end: alike[_plain(end)] for end in unknown}
+    renamed = {end: names[0] for end, names in meant.items() if len(names) == 1}
+    unknown = [end for end in unknown if end not in renamed]
+    named = {*ends.values(), *renamed.values()}
+    idle = [name for name in nodes if name not in named]
     if len(unknown) == 1 and len(idle) == 1 and _like(unknown[0], idle[0]):
         renamed[unknown[0]] = idle[0]
     edges = tuple((renamed.get(a, a), renamed.get(b, b)) for a, b in graph.edges or ())
@@ -92,8 +94,7 @@ def _node_of(end: str, nodes: Mapping[str, RawNode]) -> str | None:
     """The node that an end of an edge names, or in which the port that it names would lie."""
     if end in nodes:
         return end
-    dots = (at for at in range(len(end) - 1, 0, -1) if end[at] == ".")
-    return next((end[:at] for at in dots if end[:at] in nodes and nodes[end[:at]].nodes is not None), None)
+    return next((first for first, _ in splits(end) if first in nodes and nodes[first].nodes is not None), None)
 
 
 # ------------------------------------------------------------------------------------------------ after construction
@@ -102,48 +103,50 @@ def _node_of(end: str, nodes: Mapping[str, RawNode]) -> str | None:
 def mend_shapes(graph: NIRGraph) -> tuple[NIRGraph, list[Notice]]:
     """The graph with the shapes of Inputs and Outputs mended where other nodes contradict them, and what was done."""
     done: list[Notice] = []
-    for _ in range(2 * DEEPEST):
+    for wrong in (_wrong_inputs, _wrong_outputs):
         flat = inline(graph)
-        found = _wrong_input(flat) or _wrong_output(flat)
-        if found is None:
-            break
-        name, shape, text = found
-        path = flat.paths[name]
-        graph = _replaced(graph, path, _with_shape(flat.nodes[name], shape))
-        done.append(Notice(text, name, "shape"))
+        found = wrong(flat)
+        if found:
+            graph = _replaced(
+                graph, {flat.paths[name]: _with_shape(flat.nodes[name], found[name][0]) for name in found}
+            )
+            done += [Notice(text, name, "shape") for name, (_, text) in found.items()]
     return graph, done
 
 
-def _wrong_input(flat: FlatGraph) -> tuple[str, Shape, str] | None:
-    """An Input whose leading axes of size 1 (an exporter's sample batch) none of its successors takes."""
-    for name, node in flat.nodes.items():
-        if not isinstance(node, Input):
+def _wrong_inputs(flat: FlatGraph) -> dict[str, tuple[Shape, str]]:
+    """Inputs whose leading axes of size 1 (an exporter's sample batch) none of their successors takes: the shape that
+    each should have, and words for it. Inner ones come first: an Input may lead to another."""
+    after: dict[str, list[str]] = defaultdict(list)
+    for a, b in flat.edges:
+        after[a].append(b)
+    nodes, found = dict(flat.nodes), {}
+    for name in reversed(flat.nodes):
+        node, led_to = flat.nodes[name], [nodes[successor] for successor in after[name]]
+        if not isinstance(node, Input) or all(_takes(one, node.shape) for one in led_to):
             continue
-        after = [flat.nodes[b] for a, b in flat.edges if a == name]
-        if not after or all(_takes(successor, node.shape) for successor in after):
-            continue
-        for cut in range(1, len(node.shape)):
-            if node.shape[cut - 1] != 1:
-                break
-            shape = node.shape[cut:]
-            if all(_takes(successor, shape) for successor in after):
-                return name, shape, f"shape {node.shape} has leading axes that nothing takes; it becomes {shape}"
-    return None
+        ones = next((at for at, size in enumerate(node.shape) if size != 1), len(node.shape))
+        shapes = (node.shape[cut:] for cut in range(1, min(ones + 1, len(node.shape))))
+        shape = next((shape for shape in shapes if all(_takes(one, shape) for one in led_to)), None)
+        if shape is not None:
+            nodes[name] = _with_shape(node, shape)
+            found[name] = shape, f"shape {node.shape} has leading axes that nothing takes; it becomes {shape}"
+    return dict(reversed(found.items()))
 
 
-def _wrong_output(flat: FlatGraph) -> tuple[str, Shape, str] | None:
-    """An Output whose shape is not that of what enters it."""
+def _wrong_outputs(flat: FlatGraph) -> dict[str, tuple[Shape, str]]:
+    """Outputs whose shape is not that of what enters them: the shape that each should have, and words for it."""
     anything = Scale(np.array(1, np.float32))
     nodes = {name: anything if isinstance(node, Output) else node for name, node in flat.nodes.items()}
     try:
         known = known_shapes(dataclasses.replace(flat, nodes=nodes))
     except NIRError:
-        return None
-    for name, node in flat.nodes.items():
-        if isinstance(node, Output) and name in known and known[name].input != node.shape:
-            shape = known[name].input
-            return name, shape, f"shape {node.shape} is not its source's; it becomes {shape}"
-    return None
+        return {}
+    return {
+        name: (known[name].input, f"shape {node.shape} is not its source's; it becomes {known[name].input}")
+        for name, node in flat.nodes.items()
+        if isinstance(node, Output) and name in known and known[name].input != node.shape
+    }
 
 
 def _takes(node: NIRNode, shape: Shape) -> bool:
@@ -162,11 +165,17 @@ def _with_shape(node: NIRNode, shape: Shape) -> NIRNode:
     return Output(np.array(shape, node.output_type["output"].dtype), metadata=node.metadata)
 
 
-def _replaced(graph: NIRGraph, path: Path, node: NIRNode) -> NIRGraph:
-    """The graph with another node at `path`."""
-    inner: Any = node
-    if len(path) > 1:
-        below = graph.nodes[path[0]]
-        assert isinstance(below, NIRGraph)
-        inner = _replaced(below, path[1:], node)
-    return NIRGraph({**graph.nodes, path[0]: inner}, graph.edges, metadata=graph.metadata)
+def _replaced(graph: NIRGraph, changed: Mapping[Path, NIRNode]) -> NIRGraph:
+    """The graph with other nodes at these paths."""
+    nodes = dict(graph.nodes)
+    inner: dict[str, dict[Path, NIRNode]] = defaultdict(dict)
+    for path, node in changed.items():
+        if len(path) == 1:
+            nodes[path[0]] = node
+        else:
+            inner[path[0]][path[1:]] = node
+    for name, below in inner.items():
+        within = nodes[name]
+        assert isinstance(within, NIRGraph)
+        nodes[name] = _replaced(within, below)
+    return NIRGraph(nodes, graph.edges, metadata=graph.metadata)

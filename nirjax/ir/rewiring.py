@@ -19,16 +19,20 @@ def misrouted(nodes: Mapping[str, NIRNode], edges: Sequence[Edge]) -> dict[Edge,
 
     A layer is a neuron and weights w (an Affine or Linear) with edges both ways; all that enters the neuron is w's.
     """
-    entering: dict[str, list[str]] = {}
+    entering: dict[str, dict[str, None]] = {}
     for a, b in edges:
-        entering.setdefault(b, []).append(a)
+        entering.setdefault(b, {})[a] = None
     there = set(edges)
-    meant: dict[Edge, Edge] = {}
+    neurons: dict[str, set[str]] = {}
     for weights, neuron in edges:
         is_layer = isinstance(nodes.get(weights), Affine | Linear) and (neuron, weights) in there
-        if not (is_layer and neuron in nodes and nodes[neuron].stateful) or set(entering[neuron]) != {weights}:
-            continue
-        meant |= {(a, weights): (a, neuron) for a in entering[weights] if a != neuron}
+        if is_layer and neuron in nodes and nodes[neuron].stateful and len(entering[neuron]) == 1:
+            neurons.setdefault(weights, set()).add(neuron)
+    meant: dict[Edge, Edge] = {}
+    for weights, found in neurons.items():
+        if len(found) == 1:  # of several neurons any could have been meant
+            (neuron,) = found
+            meant |= {(a, weights): (a, neuron) for a in entering[weights] if a != neuron}
     return meant
 
 

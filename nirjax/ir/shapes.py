@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from dataclasses import dataclass
 
-from nirjax.errors import GraphError, ShapeError
+from nirjax.errors import GraphError, ShapeError, quoted
 from nirjax.ir.inline import FlatGraph
 from nirjax.ir.nodes import NIRNode, Shape
 
@@ -88,7 +88,7 @@ def _check_edges(flat: FlatGraph, leaving: dict[str, Shape]) -> None:
             flat.nodes[destination].gives(leaving[source])
         except ShapeError as error:
             error = error.located(node=destination)
-            error.message = f"what the edge from {source!r} brings does not fit"
+            error.message = f"what the edge from {quoted(source)} brings does not fit"
             raise error from None
     entering: dict[str, tuple[str, Shape]] = {}
     for source, destination in flat.edges:
@@ -98,5 +98,5 @@ def _check_edges(flat: FlatGraph, leaving: dict[str, Shape]) -> None:
                 raise ShapeError(
                     "two edges bring different shapes",
                     node=destination,
-                    found=f"{leaving[source]} from {source!r} and {shape} from {first!r}",
+                    found=f"{leaving[source]} from {quoted(source)} and {shape} from {quoted(first)}",
                 )

@@ -72,9 +72,10 @@ def element_of(dataset: Any, where: Where, metadata: bool) -> np.dtype | None:
     if kind.get_class() == h5t.STRING:
         return None if kind.is_variable_str() else np.dtype(f"S{kind.get_size()}")
     if kind.get_class() in (h5t.INTEGER, h5t.FLOAT, *((h5t.ENUM, h5t.COMPOUND) if metadata else ())):
-        dtype: np.dtype = kind.dtype
+        dtype = _numpy_type(kind)
         if (
-            dtype.kind in ("biufc" if metadata else "iuf")
+            dtype is not None
+            and dtype.kind in ("biufc" if metadata else "iuf")
             and dtype.itemsize <= (16 if dtype.kind == "c" else 8)
             and h5t.py_create(dtype, logical=True).equal(kind)
         ):
@@ -86,6 +87,15 @@ def element_of(dataset: Any, where: Where, metadata: bool) -> np.dtype | None:
         found=_type_name(kind),
         expected="integers, or floats of at most 64 bits" + (", bool, complex, strings" if metadata else ""),
     )
+
+
+def _numpy_type(kind: Any) -> np.dtype | None:
+    """What h5py makes of a type; None where NumPy has nothing like it, such as integers of three bytes."""
+    try:
+        dtype: np.dtype = kind.dtype
+    except TypeError:
+        return None
+    return dtype
 
 
 def storage_error(where: Where, found: str) -> FileError:

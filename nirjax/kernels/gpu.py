@@ -28,7 +28,7 @@ from nirjax.kernels.walk import Arrays, Step
 TILE = 128
 """Elements of one warpgroup, one a thread."""
 
-AHEAD = 8
+AHEAD = 16
 """Steps by which reads precede their use, and that are written out in one turn of the loop."""
 
 OLDEST = 9.0

@@ -145,7 +145,10 @@ def fire(site: Site, constants: Constants, s: Scratch) -> Scratch:
 
 
 def reset(site: Site, constants: Constants, s: Scratch) -> Scratch:
-    """v := v_reset where z ("v_reset"), 0 where z ("zero"), v - z v_threshold ("subtract")."""
+    """v := v_reset where z ("v_reset"), 0 where z ("zero"), v - z v_threshold ("subtract").
+
+    As products, not as choices, so that z passes a gradient; and an infinite v becomes NaN, not v_reset.
+    """
     if "z" not in s or site.rule.reset == "none":
         return s
     v, z = s["v"], s["z"]

@@ -83,6 +83,9 @@ def odd_files(here):
         (("in", "w"), ("w", "w"), ("w", "out")),
     )
     nirjax.write(here / "loop.nir", loop)
+    for name, seconds in {"prompt": 0.0, "late": 1.0}.items():
+        delay = nodes.Delay(np.array([1, seconds], np.float32))
+        nirjax.write(here / f"{name}.nir", nirjax.NIRGraph({**loop.nodes, "w": delay}, loop.edges))
     (here / "text.nir").write_text("not a graph")
     return here
 

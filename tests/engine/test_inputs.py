@@ -130,6 +130,24 @@ def test_an_input_that_is_no_array_of_numbers_names_the_input(x: Any) -> None:
         assert (caught.value.node, caught.value.field) == (model.program.plan.inputs[0], "x")
 
 
+def test_nothing_as_an_input_names_the_input() -> None:
+    model = recurrent()
+    for x in (None, {model.program.plan.inputs[0]: None}, np.ones((4, 3), np.complex64)):
+        with pytest.raises(DataError) as caught:
+            model(x)
+        assert (caught.value.node, caught.value.field) == (model.program.plan.inputs[0], "x")
+
+
+def test_what_is_no_number_is_named_where_it_is() -> None:
+    model, x = recurrent(), spikes(4, 3)
+    with pytest.raises(ShapeError, match="not an array of numbers") as caught:
+        model(x, "a state")
+    assert (caught.value.node, caught.value.field) == (None, "state")
+    with pytest.raises(ParameterError) as wrong:
+        model.replace(params={**model.params, "rec": {**model.params["rec"], "weight": "a"}})(x)
+    assert (wrong.value.node, wrong.value.field) == ("rec", "weight")
+
+
 @pytest.mark.parametrize("shape", [(-1,), "ab", (1.5,), (None,)])
 def test_a_batch_shape_that_is_none(shape: Any) -> None:
     with pytest.raises(ArgumentError) as caught:

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nirjax.errors import FileError
+from nirjax.errors import CheckpointError, FileError
+from nirjax.finetuning.checkpoints import Checkpoints
 from nirjax.ir import nodes as ir
 from nirjax.ir.diff import diff
 from nirjax.ir.graph import NIRGraph
@@ -52,6 +53,23 @@ def test_a_full_disk(disk: Path) -> None:
         assert diff(read(path, trusted=True), SMALL) == []
     write(path, NIRGraph.from_list(ir.Scale(np.ones(3, np.float32)), ir.Scale(np.ones(3, np.float32))))
     assert len(read(path, trusted=True).nodes) == 4
+
+
+def test_checkpoints_on_a_full_disk(disk: Path) -> None:
+    """The one before stays, and is found; what was begun is gone with the next that fits."""
+    checkpoints = Checkpoints.at(disk, run="this")
+    rng = np.random.default_rng(0)
+    checkpoints.save(1, {"a": np.arange(10)})
+    for step in (2, 3):
+        with pytest.raises(CheckpointError, match="cannot be written") as caught:
+            checkpoints.save(step, {"a": rng.normal(size=500_000)})
+        assert caught.value.file is not None
+        found = Checkpoints.at(disk, run="this").newest()
+        assert found is not None
+        np.testing.assert_array_equal(found["a"], np.arange(10))
+    checkpoints.save(4, {"a": np.arange(20)})
+    assert checkpoints.steps() == [4, 1]
+    assert {name for name in os.listdir(disk) if "2" in name or "3" in name} == set()
 
 
 @pytest.mark.parametrize("handling", ["SIG_IGN", "SIG_DFL"])

@@ -105,3 +105,16 @@ def resealed(data: bytes, start: int, stop: int) -> bytes:
         if first < stop and start < end and end + 4 <= len(data) and end - first < 2**16:
             result[end : end + 4] = lookup3(bytes(data[first:end])).to_bytes(4, "little")
     return bytes(result)
+
+
+def timeless(data: bytes) -> bytes:
+    """The file with no times of day in its object headers, which HDF5 sets when it changes an object."""
+    result = bytearray(data)
+    at = data.find(b"OHDR")
+    while at >= 0:
+        end = _end_of_header(data, at)
+        if data[at + 4 : at + 5] == b"\2" and data[at + 5] & 0x20 and end + 4 <= len(data) and end - at < 2**16:
+            result[at + 6 : at + 22] = bytes(16)
+            result[end : end + 4] = lookup3(bytes(result[at:end])).to_bytes(4, "little")
+        at = data.find(b"OHDR", at + 4)
+    return bytes(result)

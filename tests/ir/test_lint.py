@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+import tracemalloc
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -122,6 +123,30 @@ def test_the_gravest_comes_first():
     severities = [one.severity for one in lint(given, target="norse")]
     assert severities == sorted(severities, key=("error", "warning", "note").index)
     assert set(severities) == {"error", "note"}
+
+
+@pytest.mark.parametrize("target", [None, "sinabs", "xylo", "speck", "loihi2", "spinnaker2"])
+def test_a_signal_that_no_memory_holds_takes_none(target):
+    """Parameters of one number say nothing of how large a signal is; an Input may say anything."""
+    one = np.array(1, np.float32)
+    neuron = ir.LIF(one, one, 0 * one, one, 0 * one)
+    size = 2**27
+    nodes = {
+        "input": ir.Input((1, size // 64, 64)),
+        "pool": ir.SumPool2d(np.array([1, 1]), np.array([1, 1]), np.array([0, 0])),
+        "flatten": ir.Flatten((1, size // 64, 64), 0, -1),
+        "first": neuron,
+        "scale": ir.Scale(one),
+        "second": neuron,
+        "output": ir.Output((size,)),
+    }
+    graph = nirjax.NIRGraph(nodes, [*zip(nodes, list(nodes)[1:], strict=False)])
+    tracemalloc.start()
+    try:
+        lint(graph, dt=0.1, target=target)
+        assert tracemalloc.get_traced_memory()[1] < size // 4
+    finally:
+        tracemalloc.stop()
 
 
 # -------------------------------------------------------------------------------------------------------- dead neurons
