@@ -203,7 +203,7 @@ def spike(u: Array, threshold: Array, surrogate: Surrogate, comparison: str = ">
     """z = 1 where u > threshold (or >=), else 0, in u's dtype.
 
     The primal compares and never subtracts, so a tie stays a tie. First derivatives are right in forward and in reverse
-    mode, and forward over forward too. A second derivative taken over reverse mode is not, through a loop with a reset:
+    mode, and second ones too, but for those taken over reverse mode through a `lax.scan`, as a cycle of a graph is one:
     JAX does not keep the rule for what it saves there.
     """
     z: Array = _spikes(_Firing(surrogate, comparison, gradient), u, threshold)

@@ -17,6 +17,7 @@ EXCEPTIONS = {
     ("ir/data_writing.py", "h5py.File", "f'nirjax {secrets.token_hex(8)}'"): "a file in memory",
     ("ir/worker.py", "os.fdopen", "os.dup(1)"): "the pipe to the process that asked",
     ("ir/atomic.py", "os.open", "temporary"): "the writer itself",
+    ("cli/main.py", "open", "os.devnull"): "nowhere, in place of a closed stream",
     ("cli/pictures.py", "whole.savefig", "drawn"): "into memory",
     ("cli/data_files.py", "np.save", "buffer"): "into memory",
     ("cli/data_files.py", "np.savez_compressed", "buffer"): "into memory",
