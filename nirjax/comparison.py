@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nirjax.data.nir_data import NIRGraphData, as_graph_data
-from nirjax.data.nir_files import is_hdf5, read
+from nirjax.data.nir_data import NIRGraphData
+from nirjax.data.nir_files import as_graph_data, is_hdf5, read
 from nirjax.data.observables import TimeGriddedData
 from nirjax.data.recording import from_nir_data, paths_of
 from nirjax.engine.model import Model

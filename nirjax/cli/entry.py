@@ -1,12 +1,11 @@
-"""Where the shell comes in. Nothing is imported here, so that Ctrl-C finds somebody at home from the first moment."""
+"""Where the shell comes in. It imports next to nothing, so that Ctrl-C finds somebody at home from the first moment."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-INTERRUPTED = 130
-"""Exit code: Ctrl-C."""
+from nirjax.cli import INTERRUPTED
 
 
 def run() -> None:

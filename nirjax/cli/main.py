@@ -8,9 +8,19 @@ import sys
 from collections.abc import Sequence
 
 from nirjax import __version__
-from nirjax.cli import comparing, converting, demo, differing, evaluating, inspecting, running, training, validating
+from nirjax.cli import (
+    INTERRUPTED,
+    comparing,
+    converting,
+    demo,
+    differing,
+    evaluating,
+    inspecting,
+    running,
+    training,
+    validating,
+)
 from nirjax.cli.arguments import Parser
-from nirjax.cli.entry import INTERRUPTED
 from nirjax.cli.terminal import FINE, USER_ERROR, complain, for_terminal, warnings_as_lines
 from nirjax.errors import NIRError
 

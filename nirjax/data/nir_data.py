@@ -135,23 +135,6 @@ class NIRGraphData:
         return _to_reference(self, nir)
 
 
-def as_graph_data(source: Any) -> NIRGraphData:
-    """Data from whatever stands for it: a NIRGraphData, a `nir.NIRGraphData`, or the path of a file of NIR data.
-
-    Raises:
-        DataError: something else. What `nirjax.data.read` raises.
-    """
-    if isinstance(source, NIRGraphData):
-        return source
-    if type(source).__name__ == "NIRGraphData" and hasattr(source, "nodes"):
-        return from_reference(source)
-    if hasattr(source, "__fspath__") or isinstance(source, str):
-        from nirjax.data.nir_files import read
-
-        return read(source)
-    raise DataError("this is no NIR data", found=type(source).__name__, expected="NIRGraphData, or a path")
-
-
 def from_reference(data: Any, path: str = "") -> NIRGraphData:
     """The same data as a nirjax.data.NIRGraphData, of a `nir.NIRGraphData`.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from nirjax.data.nir_data import KINDS, NIRGraphData, NIRNodeData, as_graph_data, made
+from nirjax.data.nir_data import KINDS, NIRGraphData, NIRNodeData, from_reference, made
 from nirjax.data.observables import Observable
 from nirjax.errors import DataError, FileError, NIRError, NIRWarning, RepairWarning, quoted
 from nirjax.ir.hdf5 import check_digest, content_of, tell
@@ -121,3 +121,18 @@ def _name(name: str, path: str) -> str:
     if not held:
         raise DataError("HDF5 cannot hold such a name", node=path or None, found=quoted(name))
     return name
+
+
+def as_graph_data(source: Any) -> NIRGraphData:
+    """Data from whatever stands for it: a NIRGraphData, a `nir.NIRGraphData`, or the path of a file of NIR data.
+
+    Raises:
+        DataError: something else. What `nirjax.data.read` raises.
+    """
+    if isinstance(source, NIRGraphData):
+        return source
+    if type(source).__name__ == "NIRGraphData" and hasattr(source, "nodes"):
+        return from_reference(source)
+    if hasattr(source, "__fspath__") or isinstance(source, str):
+        return read(source)
+    raise DataError("this is no NIR data", found=type(source).__name__, expected="NIRGraphData, or a path")

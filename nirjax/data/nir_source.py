@@ -10,7 +10,8 @@ import numpy as np
 from nirjax.data.binning import check_count
 from nirjax.data.checks import Fit, as_target
 from nirjax.data.event_source import BinnedEvents, Recording
-from nirjax.data.nir_data import NIRGraphData, NIRNodeData, as_graph_data
+from nirjax.data.nir_data import NIRGraphData, NIRNodeData
+from nirjax.data.nir_files import as_graph_data
 from nirjax.data.observables import NO_EVENT, EventData, Observable, TimeGriddedData, ValuedEventData
 from nirjax.data.recordings import ArraySource
 from nirjax.data.time_steps import same_step, steps_at, whole_steps

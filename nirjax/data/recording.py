@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from nirjax.data.nir_data import NIRGraphData, Path, as_graph_data
+from nirjax.data.nir_data import NIRGraphData, Path
+from nirjax.data.nir_files import as_graph_data
 from nirjax.data.nir_source import gridded
 from nirjax.data.observables import Observable, TimeGriddedData
 from nirjax.data.time_steps import checked_step, same_step

@@ -26,6 +26,7 @@ from nirjax.engine.lowering import Plan, lower
 from nirjax.engine.program import Program
 from nirjax.engine.records import parameter_names, trace_names
 from nirjax.engine.schedule import AUTO, WHOLE, Schedule, choose, schedule_of
+from nirjax.engine.table import table
 from nirjax.errors import ArgumentError, NIRWarning, ParameterError
 from nirjax.ir.graph import Edge, NIRGraph
 from nirjax.ir.grids import Grid
@@ -195,9 +196,7 @@ class Model:
         return tuple(parameter_names(self.program.plan))
 
     def __repr__(self) -> str:
-        from nirjax.engine.table import table
-
-        return table(self)
+        return table(self.program, self.params)
 
     def _given(self, x: Any, state: States | None) -> tuple[Params, dict[str, Array], States, Schedule]:
         """What a run starts from, checked: parameters, inputs and states, and how it is cut."""

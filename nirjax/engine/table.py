@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from nirjax.engine.model import Model
+from nirjax.engine.execute import Params
+from nirjax.engine.program import Program
 
 
-def table(model: Model) -> str:
-    """The model as text, a row a node in the order of execution."""
-    plan, program = model.program.plan, model.program
+def table(program: Program, params: Params) -> str:
+    """A model as text, a row a node in the order of execution."""
+    plan = program.plan
     rows = [("node", "type", "input", "output", "parameters", "variables")]
     for stage in plan.stages:
         for name in stage.members:
             site, primitive = plan.sites[name], plan.primitives[name]
             fields = [
                 f"{field} {tuple(value.shape)}" if hasattr(value, "shape") else f"{field} -"
-                for field, value in model.params.get(name, {}).items()
+                for field, value in params.get(name, {}).items()
             ]
             variables = (*primitive.variables, *(("spikes",) if primitive.spiking else ()))
             loop = " (loop)" if stage.cyclic else ""

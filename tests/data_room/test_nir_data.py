@@ -11,7 +11,7 @@ import pytest
 import nirjax
 from data_room.nir_examples import flat_data, nested_data, observables, same
 from nirjax.data import NIRGraphData, NIRNodeData, TimeGriddedData
-from nirjax.data.nir_data import as_graph_data
+from nirjax.data.nir_files import as_graph_data
 from nirjax.errors import DataError
 from nirjax.ir import nodes as ir
 
