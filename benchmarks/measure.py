@@ -121,9 +121,12 @@ def _turns(
     for turn in range(rounds):
         start = turn % max(1, len(ready))
         for row, process, calls in ready[start:] + ready[:start]:
-            if turn >= SLOW_ROUNDS and row.seconds[0] > SLOW:
+            if row.trouble or (turn >= SLOW_ROUNDS and row.seconds[0] > SLOW):
                 continue
-            row.seconds.append(_seconds(process, calls))
+            try:
+                row.seconds.append(_seconds(process, calls))
+            except ContenderError as failed:  # stopped by the system, say, where its memory is not enough
+                row.trouble = str(failed).strip().splitlines()[-1]
     for _, process in held:
         process.release()
     return rows

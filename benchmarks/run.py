@@ -34,6 +34,7 @@ def main(words: list[str] | None = None) -> None:
     chosen = contenders(arguments)
     rows: list[Row] = []
     versions: dict[str, str] = {}
+    command = " ".join(["python benchmarks/run.py", *(words or sys.argv[1:])])
     for workload in named(arguments.only and arguments.only.split(",")):
         try:
             for row in compare(workload, chosen, arguments.rounds, arguments.seconds, versions):
@@ -41,8 +42,9 @@ def main(words: list[str] | None = None) -> None:
                 print(report.progress(row, rows), flush=True)
         except AbsentError as absent:
             print(f"{workload.name}: skipped: {absent}")
+        # what is there counts, should a later workload never come to its end
+        write(report.as_json(rows, {}, versions, command), arguments.name)
     once = cold.measured(rounds=5, megabytes=500) if arguments.cold else {}
-    command = " ".join(["python benchmarks/run.py", *(words or sys.argv[1:])])
     write(report.as_json(rows, once, versions, command), arguments.name)
 
 

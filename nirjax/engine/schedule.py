@@ -5,7 +5,7 @@ a product is slow, since it reads its weights for little work; too many and what
 the cache. Recomputing a block in the backward pass saves memory and its traffic, and costs the products once more.
 So:
 
-    all that is emitted fits into the cache           one block, nothing recomputed
+    all that is emitted is little                     one block, nothing recomputed
     there are convolutions                            blocks that emit what fits into the cache; where there is no
                                                       memory to keep them, at least sqrt(T)/2 steps, recomputed
     products outweigh elementwise work, and there is
@@ -35,7 +35,10 @@ from nirjax.dialects.discretisation import check_choice
 from nirjax.errors import ArgumentError
 
 CACHE = 4 * 2**20
-"""Bytes of emitted values that still count as close to the processor."""
+"""Bytes of emitted values that still count as close to the processor, for a convolution's block."""
+
+NEAR = 24 * 2**20
+"""Bytes of emitted values up to which blocks bring less than they cost."""
 
 KEPT = 64 * 2**20
 """The most bytes that are kept for the backward pass."""
@@ -132,7 +135,7 @@ def _on_cpu(time: int, samples: int, work: Work) -> Schedule:
     if work.convolves and total > CACHE:
         wished, recompute = max(CACHE // (samples * work.emitted), 1), total > KEPT
         return Schedule(block_length(time, max(wished, math.isqrt(time) // 2) if recompute else wished), recompute)
-    if total <= (KEPT if work.multiplied >= OUTWEIGH * work.values else CACHE):
+    if total <= (KEPT if work.multiplied >= OUTWEIGH * work.values else NEAR):
         return WHOLE
     rows = 2 * ROWS if work.cyclic else ROWS
     wished = max(rows // max(samples, 1), math.isqrt(time) // 2, 1)

@@ -44,7 +44,7 @@ class Gate:
     @staticmethod
     def open_file(path: bytes, limits: Limits) -> Gate:
         """Open a file for reading; raises FileError where HDF5 finds no sound file of its own."""
-        with hdf5(Where(None), "not a sound HDF5 file"):
+        with hdf5(Where(None), "not a sound HDF5 file", "a whole file in HDF5, as .nir files are"):
             try:
                 return Gate(h5f.open(path, h5f.ACC_RDONLY), limits)
             except BlockingIOError:

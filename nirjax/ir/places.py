@@ -59,6 +59,7 @@ class hdf5:  # noqa: N801  (a context, written as one)
 
     where: Where
     message: str = "HDF5 cannot read it"
+    expected: str | None = None
 
     def __enter__(self) -> None:
         return
@@ -70,4 +71,4 @@ class hdf5:  # noqa: N801  (a context, written as one)
         text = str(error).strip("'\"") or type(error).__name__
         if isinstance(error, MemoryError) or "memory alloc" in text:
             raise FileError("the file asks for more memory than there is", **place) from None
-        raise FileError(self.message, found=quoted(text), **place) from None
+        raise FileError(self.message, found=quoted(text), expected=self.expected, **place) from None
