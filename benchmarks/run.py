@@ -1,7 +1,7 @@
 """Runs nirjax and its peers side by side.
 
     python benchmarks/run.py                                          everything; makes the peers' environments
-    python benchmarks/run.py --envs /work/env                         uses environments that are there already
+    python benchmarks/run.py --envs FOLDER                            uses environments that are there already
     python benchmarks/run.py --only stream,small --rounds 5
     python benchmarks/run.py --contenders nirjax,limit,handwritten,nirjax:block=16+recompute=1
 

@@ -1,7 +1,7 @@
 """Carries networks from snnTorch to other frameworks, with and without fine-tuning, and writes the table.
 
     python -m benchmarks.transfer.run                              everything; makes the frameworks' environments
-    python -m benchmarks.transfer.run --envs /work/env             uses environments that are there already
+    python -m benchmarks.transfer.run --envs FOLDER                uses environments that are there already
     python -m benchmarks.transfer.run --part valid --seeds 100     for choices: never touches the test split
     python -m benchmarks.transfer.run --report                     RESULTS.md from results.json
 
