@@ -49,10 +49,9 @@ def walk(
 def has_warpgroups() -> bool:
     """Is this process's GPU of compute capability 9.0 (Hopper) or later?"""
     try:
-        device = jax.devices("gpu")[0]
-    except RuntimeError:
+        return float(getattr(jax.devices("gpu")[0], "compute_capability", 0)) >= OLDEST
+    except (RuntimeError, ValueError):  # no GPU, or one whose generation is no number, as AMD's
         return False
-    return float(getattr(device, "compute_capability", 0)) >= OLDEST
 
 
 def as_kernel(
