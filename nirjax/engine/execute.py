@@ -175,7 +175,7 @@ def _run_alone(
         return ys
     flat, shape = name in plan.flat, site.output_shape
     given = _as_vector(shape, False, xs) if flat else xs
-    if primitive.elementwise and fused != "never" and xs.shape[0] != 1:
+    if primitive.elementwise and fused != "never":
         untried = fused == "always"
         states[name], ys, kept = node_loop(site, primitive, constants, states[name], given, wanted, untried)
     else:

@@ -33,7 +33,7 @@ from nirjax.ir.raw import RawNode
 from nirjax.ir.reading import Sketch
 from nirjax.ir.shared import array_in, places, size_of, writable
 
-_SLACK = 128 * 2**20
+_SLACK = 8 * 2**20
 
 
 def main() -> None:

@@ -64,7 +64,7 @@ def as_kernel(
     def one_device(constants: Arrays, carry: Arrays, sequences: Arrays) -> tuple[list[Array], list[Array]]:
         shape = sequences[0].shape[1:]
         elements, filled = math.prod(shape), max(math.prod(shape), TILE)
-        single = [_filled_up(one.reshape(elements), filled) for one in (*constants, *carry)]
+        single = [_filled_up(jnp.broadcast_to(one, shape).reshape(elements), filled) for one in (*constants, *carry)]
         rows = [_filled_up(one.reshape(steps, elements), filled) for one in sequences]
         body = _body(taken, len(constants), len(rows), steps, filled, backward)
         results = [*[(filled,)] * len(carry), *[(steps, filled)] * taken.results]

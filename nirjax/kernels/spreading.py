@@ -21,25 +21,31 @@ def spread(
     """A walk, where every device walks with its own elements through all of time.
 
     Args:
-        one_device: (constants, carry, sequences) -> (last carry, results), for any part of the elements, with
-            constants and carry of the shape of a row.
+        one_device: (constants, carry, sequences) -> (last carry, results), for any part of the elements, with a carry
+            of the shape of a row, and constants that broadcast to it.
         constants, carry, sequences: as for `nirjax.kernels.walk.walk`.
         results: how many results there are.
     """
     shape = sequences[0].shape[1:]
-    singles = [jnp.broadcast_to(one, shape) for one in (*constants, *carry)]
+    several = over_devices(shape)
+    wide = [jnp.broadcast_to(one, shape) for one in carry]
+    singles = [*(jnp.broadcast_to(one, shape) if several else one for one in constants), *wide]
 
     def run(*arrays: Array) -> list[Array]:
         own, rows = arrays[: len(singles)], arrays[len(singles) :]
         last, found = one_device(own[: len(constants)], own[len(constants) :], rows)
         return [*last, *found]
 
-    several = shape and jax.device_count() > 1
     taken = [*[False] * len(singles), *[True] * len(sequences)]
     given = [*[False] * len(carry), *[True] * results]
     found = (_partitioned(run, taken, given, len(shape)) if several else run)(*singles, *sequences)
     last = [_summed(one, start.shape) for one, start in zip(found[: len(carry)], carry, strict=True)]
     return last, list(found[len(carry) :])
+
+
+def over_devices(shape: Sequence[int]) -> bool:
+    """May elements of this shape lie on several devices?"""
+    return bool(shape) and jax.device_count() > 1
 
 
 def _partitioned(

@@ -67,15 +67,15 @@ class TracedStep:
         return not self.traced.consts and _operations(self.traced) <= KNOWN | set(REWRITTEN)
 
 
-def traced(step: Step, counts: tuple[int, int, int], shape: tuple[int, ...]) -> TracedStep:
-    """The step for float32 arrays of one shape; counts: of constants, carry and rows."""
+def traced(step: Step, counts: tuple[int, int, int], shape: tuple[int, ...], dtype: Any = jnp.float32) -> TracedStep:
+    """The step for arrays of one shape and dtype; counts: of constants, carry and rows."""
     first, second = counts[0], counts[0] + counts[1]
 
     def flat(*arrays: Array) -> list[Array]:
         carry, results = step(arrays[:first], arrays[first:second], arrays[second:])
         return [*carry, *results]
 
-    one: Any = jax.ShapeDtypeStruct(shape, jnp.float32)  # type: ignore[no-untyped-call]
+    one: Any = jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]
     return TracedStep(jax.make_jaxpr(flat)(*[one] * sum(counts)), counts[1])
 
 
@@ -91,7 +91,7 @@ def fits(step: Step, constants: Arrays, carry: Arrays, sequences: Arrays) -> boo
     return traced(step, (len(constants), len(carry), len(sequences)), (8,)).known
 
 
-def _inner(parameters: dict[str, Any]) -> ClosedJaxpr | None:
+def called(parameters: dict[str, Any]) -> ClosedJaxpr | None:
     """The function that an operation calls: of a jit, or of a custom derivative, which is not needed any more."""
     return parameters.get("call_jaxpr") or parameters.get("jaxpr")
 
@@ -100,8 +100,8 @@ def _operations(traced: ClosedJaxpr) -> set[str]:
     """The names of all operations, without calls."""
     found = set[str]()
     for equation in traced.jaxpr.eqns:
-        inner = _inner(equation.params)
-        found |= {equation.primitive.name} if inner is None else _operations(inner)
+        within = called(equation.params)
+        found |= {equation.primitive.name} if within is None else _operations(within)
     return found
 
 
@@ -119,9 +119,9 @@ def _evaluated(traced: ClosedJaxpr, arguments: Iterable[Array]) -> list[Array]:
 
 
 def _results(equation: Any, values: Sequence[Any]) -> Sequence[Any]:
-    inner = _inner(equation.params)
-    if inner is not None:
-        return _evaluated(inner, values)
+    within = called(equation.params)
+    if within is not None:
+        return _evaluated(within, values)
     if equation.primitive.name in REWRITTEN:
         return [REWRITTEN[equation.primitive.name](*values)]
     results = equation.primitive.bind(*values, **equation.params)

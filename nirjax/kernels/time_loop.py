@@ -30,7 +30,7 @@ from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from nirjax.kernels import gpu, tpu
+from nirjax.kernels import cpu, gpu, tpu
 from nirjax.kernels.walk import Arrays, Walk, walk
 
 Flags = tuple[bool, ...]
@@ -165,6 +165,7 @@ def _roles(loop: Loop, **choices: Flags) -> dict[str, list[str]]:
 
 WALKS: dict[str | None, Callable[[Loop], Walk]] = {
     None: lambda loop: walk,
+    "cpu": lambda loop: cpu.walk,
     "cuda": lambda loop: gpu.walk,
     "tpu": lambda loop: tpu.walk if loop.untried else walk,
 }
@@ -214,9 +215,23 @@ def _operation(name: str, meaning: Callable[..., list[Array]], takes: Sequence[s
     batching.primitive_batchers[operation] = batched
     ad.primitive_jvps[operation] = derivative
     for platform, walk_of in WALKS.items():
-        lowering = mlir.lower_fun(functools.partial(_walked, meaning, walk_of), multiple_results=True)
+        here, anywhere = (
+            mlir.lower_fun(functools.partial(_walked, meaning, one), multiple_results=True)
+            for one in (walk_of, WALKS[None])
+        )
+        lowering = _unless_exported(here, anywhere) if platform == "cpu" else here
         mlir.register_lowering(operation, lowering, platform=platform)
     return operation
+
+
+def _unless_exported(here: Callable[..., Any], anywhere: Callable[..., Any]) -> Callable[..., Any]:
+    """One lowering for this machine, and another for programs that are exported, which run on others."""
+
+    def lowering(context: Any, *arrays: Any, **choices: Any) -> Any:
+        exported = context.module_context.lowering_parameters.for_export
+        return (anywhere if exported else here)(context, *arrays, **choices)
+
+    return lowering
 
 
 def _batched(array: Array, axis: int | None, role: str, size: int, ndim: int) -> Array:

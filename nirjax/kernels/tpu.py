@@ -47,7 +47,7 @@ def as_kernel(
 
     def one_device(constants: Arrays, carry: Arrays, sequences: Arrays) -> tuple[list[Array], list[Array]]:
         shape = sequences[0].shape[1:]
-        single = [_in_rows(one[None])[0] for one in (*constants, *carry)]
+        single = [_in_rows(jnp.broadcast_to(one, shape)[None])[0] for one in (*constants, *carry)]
         rows = [_in_rows(one) for one in sequences]
         kernel = _kernel(taken, len(constants), len(rows), rows[0].shape, backward, interpret)
         found = [_from_rows(one, shape) for one in kernel(*single, *rows)]
