@@ -14,8 +14,8 @@ import numpy as np
 from jax import Array
 
 from nirjax.data.batch import Batch
-from nirjax.engine.execute import REGISTER, register_name
 from nirjax.engine.model import Model, Run
+from nirjax.engine.states import REGISTER, register_name
 from nirjax.errors import PatternError
 from nirjax.finetuning.objectives import Objective
 from nirjax.finetuning.scores import accuracy, decision, spike_rate

@@ -13,9 +13,9 @@ from flax import nnx
 from jax import Array
 from jax.typing import ArrayLike
 
-from nirjax.engine.execute import States
 from nirjax.engine.model import Model, Params, Signal
 from nirjax.engine.program import Program
+from nirjax.engine.states import States
 from nirjax.errors import ArgumentError
 from nirjax.finetuning.partition import WEIGHTS_AND_BIASES, partition
 

@@ -11,8 +11,9 @@ from jax import Array
 
 from nirjax.engine import execute
 from nirjax.engine.inputs import only_numbers
-from nirjax.engine.model import Model, States
+from nirjax.engine.model import Model
 from nirjax.engine.records import trace_names
+from nirjax.engine.states import States
 
 
 @dataclass(frozen=True)

@@ -16,73 +16,25 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from nirjax.engine.cycle import Cycle, run_cycle
+from nirjax.engine.loops import Loop, kept_loop, loop
 from nirjax.engine.lowering import Plan, Stage
 from nirjax.engine.schedule import Schedule
+from nirjax.engine.states import Params, States, initial_state, register_name, taken
 from nirjax.ir.nodes import Shape
 from nirjax.kernels.node_loop import node_loop
-from nirjax.primitives.base import Constants, Parameters, Primitive, Site, State
+from nirjax.primitives.base import Constants, Primitive, Site, State
 
-Params = Mapping[str, Mapping[str, Array]]
-States = dict[str, State]
 Values = dict[str, Array]
 Record = tuple[tuple[str, str], ...]
 Carry = TypeVar("Carry")
-Loop = Callable[[Callable[[Any, Any], tuple[Any, Any]], Any, Any], tuple[Any, Any]]
-
-REGISTER = "register"
-
-
-# ---------------------------------------------------------------------------------------------------------- state
-
-
-def register_name(edge: tuple[str, str]) -> str:
-    """Under which name the state keeps what a feedback edge carries."""
-    return f"{edge[0]} -> {edge[1]}"
-
-
-def initial_state(plan: Plan, params: Params, batch: Shape) -> States:
-    """Where a run starts: each stateful node's own start, and each register at rest or at zero."""
-    states = {
-        name: primitive.init(plan.sites[name], _taken(plan, params, name), batch)
-        for name, primitive in plan.primitives.items()
-        if primitive.init is not None
-    }
-    resting: dict[str, Array] = {}
-    for edge in plan.registers:
-        site = plan.sites[edge[0]]
-        value = jnp.zeros(site.output_shape, site.dtype)
-        if plan.start == "rest":
-            value = _at_rest(plan, params, edge[0], resting)
-        states[register_name(edge)] = {REGISTER: jnp.broadcast_to(value, (*batch, *site.output_shape))}
-    return states
-
-
-def _taken(plan: Plan, params: Params, name: str) -> Parameters:
-    return plan.sites[name].taken(params.get(name, {}))
-
-
-def _at_rest(plan: Plan, params: Params, name: str, known: dict[str, Array]) -> Array:
-    """What a node emits when nothing has spiked and every input is zero."""
-    site, primitive = plan.sites[name], plan.primitives[name]
-    if name in known:
-        return known[name]
-    known[name] = jnp.zeros(site.output_shape, site.dtype)
-    if primitive.init is not None and not primitive.spiking:
-        known[name] = primitive.init(site, _taken(plan, params, name), ()).get("v", known[name])
-    if primitive.apply is not None:
-        x = jnp.zeros(site.input_shape, site.dtype)
-        for source in plan.sources[name]:
-            x = x + _at_rest(plan, params, source, known)
-        known[name] = primitive.apply(site, _taken(plan, params, name), x)
-    return known[name]
-
 
 # --------------------------------------------------------------------------------------------------------- blocks
 
 
 def prepare(plan: Plan, params: Params) -> Mapping[str, Constants]:
     """The constants of every node, computed once for all steps."""
-    constants = {name: p.prepare(plan.sites[name], _taken(plan, params, name)) for name, p in plan.primitives.items()}
+    constants = {name: p.prepare(plan.sites[name], taken(plan, params, name)) for name, p in plan.primitives.items()}
     return in_blocks(plan, constants)
 
 
@@ -217,20 +169,6 @@ def _as_shape(shape: Shape, last: bool, array: Array) -> Array:
     return array.reshape(*array.shape[:-1], *shape)
 
 
-def loop(step: Callable[[Any, Any], tuple[Any, Any]], state: Any, xs: Any) -> tuple[Any, Any]:
-    """The steps of a block, each recomputed in the backward pass."""
-    steps = jax.tree.leaves(xs)[0].shape[0]
-    return kept_loop(step if steps == 1 else jax.checkpoint(step, prevent_cse=False), state, xs)
-
-
-def kept_loop(step: Callable[[Any, Any], tuple[Any, Any]], state: Any, xs: Any) -> tuple[Any, Any]:
-    """`lax.scan` over the steps of a block; a block of one has no loop."""
-    if jax.tree.leaves(xs)[0].shape[0] == 1:
-        state, ys = step(state, jax.tree.map(lambda x: x[0], xs))
-        return state, jax.tree.map(lambda y: y[None], ys)
-    return lax.scan(step, state, xs)
-
-
 def _run_cycle(
     plan: Plan,
     stage: Stage,
@@ -255,64 +193,13 @@ def _run_cycle(
     carry = own | {register_name(edge): states[register_name(edge)] for edge in edges}
     seen = _seen_outside(plan, stage, record)
     wanted = [(name, v) for name, v in record if name in members and v in plan.primitives[name].variables]
-
-    def advance(before: States, entering: Values) -> tuple[States, tuple[Values, Values]]:
-        after, emitted = _cycle_step(plan, stage, constants, before, entering, lead)
-        kept = {f"{name}.{variable}": after[name][variable] for name, variable in wanted}
-        return after, ({name: emitted[name] for name in seen}, kept)
-
     # A cycle that nothing enters still needs the block's length.
     xs = entering or {"": jnp.zeros((steps, 0))}
-    carry, (emitted, kept) = cycle_loop(advance, carry, xs)
+    cycle = Cycle(plan, stage, lead, tuple(seen), tuple(wanted), cycle_loop)
+    carry, (emitted, kept) = run_cycle(cycle, {name: constants[name] for name in stage.members}, carry, xs)
     states.update(carry)
     values.update(emitted)
     traces.update(kept)
-
-
-def _cycle_step(
-    plan: Plan,
-    stage: Stage,
-    constants: Mapping[str, Constants],
-    before: States,
-    entering: Values,
-    batch: Shape,
-) -> tuple[States, Values]:
-    """One time step of a cycle: what every member emits, and the states after it.
-
-    Nodes that wait for no input emit first; then the others, in order; then the waiting ones take their input.
-    """
-    after = dict(before)
-    emitted: Values = {}
-    late = [name for name in stage.members if name in plan.waiting]
-    for name in late:
-        site = plan.sites[name]
-        nothing = jnp.zeros((*batch, *site.input_shape), site.dtype)
-        emitted[name] = _step(plan, name)(site, constants[name], before[name], nothing)[1]
-    for name in [name for name in stage.members if name not in plan.waiting] + late:
-        site, primitive = plan.sites[name], plan.primitives[name]
-        x = entering.get(name)
-        for source in plan.sources[name]:
-            if source not in stage.members:
-                continue
-            edge = (source, name)
-            arriving = before[register_name(edge)][REGISTER] if edge in plan.registers else emitted[source]
-            x = arriving if x is None else x + arriving
-        assert x is not None
-        if primitive.apply is not None:
-            emitted[name] = primitive.apply(site, constants[name], x)
-        else:
-            after[name], y = _step(plan, name)(site, constants[name], before[name], x)
-            emitted.setdefault(name, y)
-    for edge in plan.registers:
-        if edge[0] in emitted and register_name(edge) in before:
-            after[register_name(edge)] = {REGISTER: emitted[edge[0]]}
-    return after, emitted
-
-
-def _step(plan: Plan, name: str) -> Callable[..., tuple[State, Array]]:
-    step = plan.primitives[name].step
-    assert step is not None
-    return step
 
 
 def _block_lead(plan: Plan, inputs: Values) -> tuple[int, Shape]:

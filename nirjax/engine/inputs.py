@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nirjax.engine.execute import States, Values, initial_state
+from nirjax.engine.execute import Values
 from nirjax.engine.lowering import Plan
+from nirjax.engine.states import States, initial_state
 from nirjax.errors import DataError, NIRError, ParameterError, ShapeError, quoted
 from nirjax.ir.nodes import Shape
 

@@ -26,6 +26,7 @@ from nirjax.engine.lowering import Plan, lower
 from nirjax.engine.program import Program
 from nirjax.engine.records import parameter_names, trace_names
 from nirjax.engine.schedule import AUTO, WHOLE, Schedule, choose, schedule_of
+from nirjax.engine.states import States, initial_state
 from nirjax.engine.table import table
 from nirjax.errors import ArgumentError, NIRWarning, ParameterError
 from nirjax.ir.graph import Edge, NIRGraph
@@ -40,7 +41,6 @@ Params = dict[str, dict[str, Array]]
 Grids = dict[str, dict[str, Grid]]
 Signal = Array | Any
 """An array, or, with several Outputs, a dict of them; type checkers take what is done with it for either."""
-States = execute.States
 Carry = TypeVar("Carry")
 
 
@@ -151,7 +151,7 @@ class Model:
             raise ArgumentError("not a batch shape", field="batch_shape", found=batch_shape, expected="numbers >= 0")
         plan = self.program.plan
         batch: Any = tuple(n if is_symbolic_dim(n) else int(n) for n in batch_shape)
-        return execute.initial_state(plan, checked_params(plan, self.params), batch)
+        return initial_state(plan, checked_params(plan, self.params), batch)
 
     def replace(self, **changes: Any) -> Model:
         """A model with other parameters or choices: `params`, or what `from_nir` takes by keyword.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nirjax.engine.execute import Params
 from nirjax.engine.program import Program
+from nirjax.engine.states import Params
 
 
 def table(program: Program, params: Params) -> str:

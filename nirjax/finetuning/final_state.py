@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from nirjax.engine.execute import States
 from nirjax.engine.model import Model
+from nirjax.engine.states import States
 
 
 def state_at(model: Model, x: Any, length: Array) -> States:

@@ -16,6 +16,7 @@ from nirjax.engine.inputs import checked_inputs
 from nirjax.engine.model import Model
 from nirjax.engine.records import trace_names
 from nirjax.engine.schedule import WHOLE
+from nirjax.engine.states import States
 from nirjax.errors import ArgumentError
 from nirjax.finetuning import time_folds
 from nirjax.finetuning.folded_loss import FoldedLoss
@@ -113,7 +114,7 @@ def accumulated(
         found = [(outputs if kind == "output" else traces)[name] for kind, name, _ in statistics]
         return [as_float(signal) for signal in found]
 
-    def one_step(states: execute.States, inputs: execute.Values) -> list[Array]:
+    def one_step(states: States, inputs: execute.Values) -> list[Array]:
         constants = execute.prepare(plan, model.params)
         blocked = execute.in_blocks(plan, states)
         return signals(*execute.run_block(plan, constants, blocked, inputs, record, WHOLE)[1:])

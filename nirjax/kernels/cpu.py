@@ -27,7 +27,7 @@ from jax import Array
 from nirjax.kernels import walk as scan
 from nirjax.kernels.llvm_step import FLOATS, NotKnownError
 from nirjax.kernels.llvm_walk import VERSIONS, Layout, module
-from nirjax.kernels.spreading import over_devices, spread
+from nirjax.kernels.spreading import spread
 from nirjax.kernels.steps import TracedStep, traced
 from nirjax.kernels.walk import Arrays, Step
 
@@ -36,12 +36,18 @@ ROW = 256
 
 
 def walk(
-    step: Step, constants: Arrays, carry: Arrays, sequences: Arrays, *, backward: bool = False
+    step: Step,
+    constants: Arrays,
+    carry: Arrays,
+    sequences: Arrays,
+    *,
+    backward: bool = False,
+    several: bool = False,
 ) -> tuple[list[Array], list[Array]]:
     """`nirjax.kernels.walk.walk`: machine code where it can be had and the step fits, else the scan."""
     if available() and _numbers(constants, carry, sequences):
         try:
-            return as_kernel(step, constants, carry, sequences, backward=backward)
+            return as_kernel(step, constants, carry, sequences, backward=backward, several=several)
         except NotKnownError:
             pass
     return scan.walk(step, constants, carry, sequences, backward=backward)
@@ -71,7 +77,13 @@ def _numbers(constants: Arrays, carry: Arrays, sequences: Arrays) -> bool:
 
 
 def as_kernel(
-    step: Step, constants: Arrays, carry: Arrays, sequences: Arrays, *, backward: bool = False
+    step: Step,
+    constants: Arrays,
+    carry: Arrays,
+    sequences: Arrays,
+    *,
+    backward: bool = False,
+    several: bool = False,
 ) -> tuple[list[Array], list[Array]]:
     """The walk as machine code.
 
@@ -80,7 +92,6 @@ def as_kernel(
     """
     dtype = sequences[0].dtype
     taken = traced(step, (len(constants), len(carry), len(sequences)), (8,), dtype)
-    several = over_devices(sequences[0].shape[1:])
     single = tuple(one.size == 1 and not several for one in constants)
     name = compiled(taken, Layout(single, len(carry), len(sequences), taken.results, str(dtype), backward))
 
@@ -101,7 +112,7 @@ def as_kernel(
         last = [one.reshape(shape) for one in found[: len(carry)]]
         return last, [one.reshape(time, *shape) for one in found[len(carry) :]]
 
-    return spread(one_device, constants, carry, sequences, taken.results)
+    return spread(one_device, constants, carry, sequences, taken.results, several)
 
 
 def _row(constants: Arrays, shape: Sequence[int]) -> tuple[tuple[int, ...], int]:

@@ -38,11 +38,17 @@ Body = Callable[..., None]
 
 
 def walk(
-    step: Step, constants: Arrays, carry: Arrays, sequences: Arrays, *, backward: bool = False
+    step: Step,
+    constants: Arrays,
+    carry: Arrays,
+    sequences: Arrays,
+    *,
+    backward: bool = False,
+    several: bool = False,
 ) -> tuple[list[Array], list[Array]]:
     """`nirjax.kernels.walk.walk`: one kernel where there is a GPU for it and the step fits, else the scan."""
     if has_warpgroups() and fits(step, constants, carry, sequences):
-        return as_kernel(step, constants, carry, sequences, backward=backward)
+        return as_kernel(step, constants, carry, sequences, backward=backward, several=several)
     return scan.walk(step, constants, carry, sequences, backward=backward)
 
 
@@ -55,7 +61,14 @@ def has_warpgroups() -> bool:
 
 
 def as_kernel(
-    step: Step, constants: Arrays, carry: Arrays, sequences: Arrays, *, backward: bool = False, interpret: bool = False
+    step: Step,
+    constants: Arrays,
+    carry: Arrays,
+    sequences: Arrays,
+    *,
+    backward: bool = False,
+    several: bool = False,
+    interpret: bool = False,
 ) -> tuple[list[Array], list[Array]]:
     """The walk as a kernel; or, if `interpret`, as what the kernel says, on any device."""
     taken = traced(step, (len(constants), len(carry), len(sequences)), (TILE,))
@@ -72,7 +85,7 @@ def as_kernel(
         found = [one[..., :elements].reshape(*one.shape[:-1], *shape) for one in found]
         return found[: len(carry)], found[len(carry) :]
 
-    return spread(one_device, constants, carry, sequences, taken.results)
+    return spread(one_device, constants, carry, sequences, taken.results, several)
 
 
 def _filled_up(array: Array, size: int) -> Array:

@@ -173,7 +173,7 @@ def _operation(writer: Writer, equation: Any, given: list[Value]) -> list[Value]
 
 def is_truth(dtype: Any) -> bool:
     """Is it the dtype of truth values?"""
-    return np.dtype(dtype).kind == "b"
+    return bool(np.dtype(dtype).kind == "b")
 
 
 def _writable(dtype: Any, scalar: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +18,7 @@ OneDevice = Callable[[Arrays, Arrays, Arrays], tuple[list[Array], list[Array]]]
 
 
 def spread(
-    one_device: OneDevice, constants: Arrays, carry: Arrays, sequences: Arrays, results: int
+    one_device: OneDevice, constants: Arrays, carry: Arrays, sequences: Arrays, results: int, several: bool
 ) -> tuple[list[Array], list[Array]]:
     """A walk, where every device walks with its own elements through all of time.
 
@@ -25,9 +27,10 @@ def spread(
             of the shape of a row, and constants that broadcast to it.
         constants, carry, sequences: as for `nirjax.kernels.walk.walk`.
         results: how many results there are.
+        several: the arrays may lie on several devices.
     """
     shape = sequences[0].shape[1:]
-    several = over_devices(shape)
+    several = several and bool(shape)
     wide = [jnp.broadcast_to(one, shape) for one in carry]
     singles = [*(jnp.broadcast_to(one, shape) if several else one for one in constants), *wide]
 
@@ -43,9 +46,23 @@ def spread(
     return last, list(found[len(carry) :])
 
 
-def over_devices(shape: Sequence[int]) -> bool:
-    """May elements of this shape lie on several devices?"""
-    return bool(shape) and jax.device_count() > 1
+def wants_devices(operation: Any) -> None:
+    """Have JAX say on which devices a program with this operation is to run, when it is written.
+
+    `custom_partitioning` has to know. JAX looks for it in a program before that, but not inside of an operation that is
+    yet to be written, and has no public name for the list of those that hold it. Without that list, programs for
+    several devices run scans.
+    """
+    with contextlib.suppress(ImportError, AttributeError):
+        importlib.import_module("jax._src.dispatch").prim_requires_devices_during_lowering.add(operation)
+
+
+def devices_of(program: Any) -> int | None:
+    """How many devices a program is written for, by what JAX's lowering rules are told of it; None for some unknown."""
+    context = program.axis_context
+    known = getattr(context, "device_assignment", ())
+    devices: int = getattr(context, "num_devices", jax.device_count())
+    return None if devices > 1 and known is None else devices
 
 
 def _partitioned(

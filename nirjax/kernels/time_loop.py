@@ -31,6 +31,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from nirjax.kernels import cpu, gpu, tpu
+from nirjax.kernels.spreading import devices_of, wants_devices
 from nirjax.kernels.walk import Arrays, Walk, walk
 
 Flags = tuple[bool, ...]
@@ -172,16 +173,20 @@ WALKS: dict[str | None, Callable[[Loop], Walk]] = {
 """How a device walks through time; None stands for all others."""
 
 
-def _walked(
-    meaning: Callable[..., list[Array]], walk_of: Callable[[Loop], Walk], *arrays: Array, loop: Loop, **choices: Any
-) -> list[Array]:
-    return meaning(*arrays, loop=loop, walk=walk_of(loop), **choices)
+def _walk_in(program: Any, platform: str | None, loop: Loop) -> Walk:
+    """How a program that is being written walks through time; the program as JAX's lowering rules are told of it."""
+    # machine code is for this machine, and an exported program runs on others
+    exported = platform == "cpu" and program.lowering_parameters.for_export
+    found: Walk = walk if exported else WALKS[platform](loop)
+    devices = devices_of(program)
+    return walk if found is walk or devices is None else functools.partial(found, several=devices > 1)
 
 
 def _operation(name: str, meaning: Callable[..., list[Array]], takes: Sequence[str], gives: str) -> Primitive:
     """An operation of JAX: a scan, and where there is one a kernel. `takes` and `gives` are keys of `_roles`."""
     operation = Primitive(name)
     operation.multiple_results = True
+    wants_devices(operation)
 
     @functools.partial(jax.jit, static_argnames=("loop", "kept", "moved"))
     def run(*arrays: Array, loop: Loop, kept: Flags, moved: Flags | None = None) -> list[Array]:
@@ -214,24 +219,17 @@ def _operation(name: str, meaning: Callable[..., list[Array]], takes: Sequence[s
     operation.def_abstract_eval(shapes)  # type: ignore[no-untyped-call]
     batching.primitive_batchers[operation] = batched
     ad.primitive_jvps[operation] = derivative
-    for platform, walk_of in WALKS.items():
-        here, anywhere = (
-            mlir.lower_fun(functools.partial(_walked, meaning, one), multiple_results=True)
-            for one in (walk_of, WALKS[None])
-        )
-        lowering = _unless_exported(here, anywhere) if platform == "cpu" else here
-        mlir.register_lowering(operation, lowering, platform=platform)
+    for platform in WALKS:
+        mlir.register_lowering(operation, functools.partial(_lowered, meaning, platform), platform=platform)
     return operation
 
 
-def _unless_exported(here: Callable[..., Any], anywhere: Callable[..., Any]) -> Callable[..., Any]:
-    """One lowering for this machine, and another for programs that are exported, which run on others."""
-
-    def lowering(context: Any, *arrays: Any, **choices: Any) -> Any:
-        exported = context.module_context.lowering_parameters.for_export
-        return (anywhere if exported else here)(context, *arrays, **choices)
-
-    return lowering
+def _lowered(
+    meaning: Callable[..., list[Array]], platform: str | None, context: Any, *arrays: Any, loop: Loop, **choices: Any
+) -> Any:
+    """An operation in a program for a platform: its meaning, with the walk that is right there."""
+    run = functools.partial(meaning, loop=loop, walk=_walk_in(context.module_context, platform, loop), **choices)
+    return mlir.lower_fun(run, multiple_results=True)(context, *arrays)
 
 
 def _batched(array: Array, axis: int | None, role: str, size: int, ndim: int) -> Array:

@@ -31,16 +31,29 @@ TURN = 64
 
 
 def walk(
-    step: Step, constants: Arrays, carry: Arrays, sequences: Arrays, *, backward: bool = False
+    step: Step,
+    constants: Arrays,
+    carry: Arrays,
+    sequences: Arrays,
+    *,
+    backward: bool = False,
+    several: bool = False,
 ) -> tuple[list[Array], list[Array]]:
     """`nirjax.kernels.walk.walk`: one kernel where the step fits, else the scan."""
     if fits(step, constants, carry, sequences):
-        return as_kernel(step, constants, carry, sequences, backward=backward)
+        return as_kernel(step, constants, carry, sequences, backward=backward, several=several)
     return scan.walk(step, constants, carry, sequences, backward=backward)
 
 
 def as_kernel(
-    step: Step, constants: Arrays, carry: Arrays, sequences: Arrays, *, backward: bool = False, interpret: bool = False
+    step: Step,
+    constants: Arrays,
+    carry: Arrays,
+    sequences: Arrays,
+    *,
+    backward: bool = False,
+    several: bool = False,
+    interpret: bool = False,
 ) -> tuple[list[Array], list[Array]]:
     """The walk as a kernel; or, if `interpret`, as what the kernel says, on any device."""
     taken = traced(step, (len(constants), len(carry), len(sequences)), (ROWS, LANES))
@@ -53,7 +66,7 @@ def as_kernel(
         found = [_from_rows(one, shape) for one in kernel(*single, *rows)]
         return found[: len(carry)], found[len(carry) :]
 
-    return spread(one_device, constants, carry, sequences, taken.results)
+    return spread(one_device, constants, carry, sequences, taken.results, several)
 
 
 def _in_rows(sequence: Array) -> Array:

@@ -20,7 +20,7 @@ KEPT = (True, False)
 
 def check(name, given, specs, moves, **choices):
     placed = [jax.device_put(x, NamedSharding(mesh, spec)) for x, spec in zip(given, specs)]
-    walk = functools.partial(gpu.as_kernel, interpret=True)
+    walk = functools.partial(gpu.as_kernel, interpret=True, several=True)
     kernel = functools.partial(getattr(time_loop, name), loop=LOOP, kept=KEPT, walk=walk, **choices)
     program = jax.jit(kernel).lower(*placed).compile()
     assert not any(word in program.as_text() for word in ("all-gather", "all-to-all", "collective-permute"))
