@@ -31,9 +31,6 @@ from nirjax.kernels.spreading import spread
 from nirjax.kernels.steps import TracedStep, traced
 from nirjax.kernels.walk import Arrays, Step
 
-ROW = 256
-"""Elements that a row of constants has at least, where there are as many: a shorter one is repeated."""
-
 
 def walk(
     step: Step,
@@ -97,16 +94,14 @@ def as_kernel(
 
     def one_device(constants: Arrays, carry: Arrays, sequences: Arrays) -> tuple[list[Array], list[Array]]:
         time, *shape = sequences[0].shape
-        rows = [one for one, alone in zip(constants, single, strict=True) if not alone]
-        own, repeats = _row(rows, shape)
-        row = math.prod(own) * repeats
-        sizes = (time, math.prod(shape) // row, row)
+        elements = math.prod(shape)
+        own = _row([one for one, alone in zip(constants, single, strict=True) if not alone], shape)
         given = [
-            *(_repeated(one, (1,) if alone else own, repeats) for one, alone in zip(constants, single, strict=True)),
-            *(one.reshape(sizes[1:]) for one in carry),
-            *(one.reshape(sizes) for one in sequences),
+            *(_as_row(one, (1,) if alone else own) for one, alone in zip(constants, single, strict=True)),
+            *(one.reshape(elements) for one in carry),
+            *(one.reshape(time, elements) for one in sequences),
         ]
-        places = [*[sizes[1:]] * len(carry), *[sizes] * taken.results]
+        places = [*[(elements,)] * len(carry), *[(time, elements)] * taken.results]
         results = [jax.ShapeDtypeStruct(place, dtype) for place in places]  # type: ignore[no-untyped-call]
         found = jax.ffi.ffi_call(name, results)(*given)
         last = [one.reshape(shape) for one in found[: len(carry)]]
@@ -115,28 +110,21 @@ def as_kernel(
     return spread(one_device, constants, carry, sequences, taken.results, several)
 
 
-def _row(constants: Arrays, shape: Sequence[int]) -> tuple[tuple[int, ...], int]:
-    """The last axes, along which constants differ, and how often they are repeated, so that a row is no short one."""
-    own = max((_lacking(one).ndim for one in constants), default=0)
-    axes = tuple(shape[len(shape) - own :])
-    if not constants:
-        return tuple(shape), 1
-    groups, size = math.prod(shape[: len(shape) - own]), math.prod(axes)
-    divisors = (n for n in range(1, groups + 1) if groups % n == 0 and n * size >= ROW)
-    return axes, next(divisors, groups)
+def _row(constants: Arrays, shape: Sequence[int]) -> Sequence[int]:
+    """The last axes of a shape, along which constants differ."""
+    axes = max((_stripped(one).ndim for one in constants), default=0)
+    return shape[len(shape) - axes :]
 
 
-def _lacking(constant: Array) -> Array:
+def _stripped(constant: Array) -> Array:
     """A constant without leading axes of one element."""
     kept = next((axis for axis, size in enumerate(constant.shape) if size != 1), constant.ndim)
     return constant.reshape(constant.shape[kept:])
 
 
-def _repeated(constant: Array, shape: tuple[int, ...], repeats: int) -> Array:
-    """A constant of the shape of a row's axes, repeated; or the single number."""
-    if constant.size == 1:
-        return constant.reshape(1)
-    return jnp.tile(jnp.broadcast_to(_lacking(constant), shape).reshape(math.prod(shape)), repeats)
+def _as_row(constant: Array, shape: Sequence[int]) -> Array:
+    """A constant as one axis, of the elements of the last axes."""
+    return jnp.broadcast_to(_stripped(constant), shape).reshape(math.prod(shape))
 
 
 def compiled(step: TracedStep, layout: Layout) -> str:

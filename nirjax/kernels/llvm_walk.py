@@ -1,12 +1,12 @@
 """A walk through time as one function of machine code, in LLVM's language: what XLA calls, and the loops inside.
 
-The elements lie in `groups` of `row` elements each, (time, groups, row); constants are a row, or a single number. They
-are cut into tiles, of which each thread takes the next one that is left and walks it through all of time, its carry in
-the cache: every sequence is read once and every result written once.
+The elements of a step are one axis, (time, elements). A constant is a single number, or a row that repeats along the
+elements. They are cut into tiles, of which each thread takes the next one that is left and walks it through all of
+time, its carry in the cache: every sequence is read once and every result written once.
 
     handler     what XLA calls. Fills in a Run, asks XLA's threads for help, and works until no tile is left
     helper      what a thread of XLA's does: it works on the Run too
-    tile        one tile, in vectors of WIDTH elements, or one by one where a row is shorter than that
+    tile        one tile, in vectors of WIDTH elements, or one by one where there are fewer than that
 
 A Run is freed by the last that lets go of it, so that a helper may come when everything is done. Nobody waits but for
 tiles that somebody is working on.
@@ -29,15 +29,15 @@ WIDTH = 16
 TILE = 512
 """Elements of a tile at most, so that its carry, constants and rows stay in the first cache."""
 
-ALONE = 1 << 15
-"""Elements times steps up to which no help is asked for."""
+ALONE = 1 << 18
+"""Elements times steps up to which no help is asked for: some 40 microseconds."""
 
 VERSIONS = frozenset(((0, 3), (0, 4), (0, 5)))
 """Versions of the interface, major and minor, with the offsets that are used here."""
 
-FIELDS = ("next", "done", "holders", "time", "groups", "row", "length", "tiles", "total")
-"""What a Run says, 8 bytes each, before the addresses of all arrays: the next tile, how many are done, and who holds
-it; the sizes; elements of a tile, tiles of a row and in all."""
+FIELDS = ("next", "done", "holders", "time", "elements", "length", "tiles")
+"""What a Run says, 8 bytes each, before the addresses of all arrays and the lengths of the constants' rows: the next
+tile, how many are done, and who holds it; the sizes; elements of a tile, and how many tiles there are."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,11 @@ class Layout:
         """How many arrays go out."""
         return self.carried + self.results
 
+    @property
+    def slots(self) -> int:
+        """How many words of 8 bytes a Run has."""
+        return len(FIELDS) + self.taken + self.given + len(self.single)
+
 
 def module(name: str, step: TracedStep, layout: Layout, version: tuple[int, int]) -> str:
     """The program, whose `name` is a handler for XLA's foreign function interface.
@@ -86,61 +91,61 @@ def module(name: str, step: TracedStep, layout: Layout, version: tuple[int, int]
 def _tile(step: TracedStep, layout: Layout, width: int, uses: set[str]) -> str:
     """The function for one tile, in vectors of `width` elements."""
     scalar = FLOATS[layout.dtype]
-    writer = Writer(scalar, width, uses=uses)
     size = {"float": 4, "double": 8}[scalar]
     constants, carried = len(layout.single), layout.carried
     names = [f"%a{n}" for n in range(layout.taken + layout.given)]
-    rows = names[constants + carried : layout.taken]
+    start, rows = names[constants : constants + carried], names[constants + carried : layout.taken]
     last, results = names[layout.taken : layout.taken + carried], names[layout.taken + carried :]
 
-    head = [*_fields(FIELDS[3:]), *_addresses(names)]
-    head += _places()
-    fixed: list[Value | str] = []
-    for constant, single in zip(names, layout.single, strict=False):
-        fixed.append(_splat(writer, constant) if single else _moved(head, constant, "start", size))
-    once, writer.lines[:] = list(writer.lines), []
-    begin = [_moved(head, carry, "offset", size) for carry in names[constants : constants + carried]]
-    end = [_moved(head, carry, "offset", size) for carry in last]
+    once = [*_fields(("time", "elements", "length")), *_addresses(names), *_place(size)]
+    fixed = Writer(scalar, width, uses=uses)
+    known: list[Value | str] = []
+    for number, (constant, single) in enumerate(zip(names, layout.single, strict=False)):
+        if single:
+            known.append(_splat(fixed, constant))
+        else:
+            once += _row(layout, number, scalar, size)
+            known.append(f"%row{number}")
     scratch = [f"%s{n}" for n in range(carried)]
-    head += [f"{one} = alloca [{TILE} x {scalar}], align 64" for one in scratch]
-    copies = [
-        f"call void @llvm.memcpy.p0.p0.i64(ptr {s}, ptr {b}, i64 %bytes, i1 false)"
-        for s, b in zip(scratch, begin, strict=True)
-    ]
-    back = [
-        f"call void @llvm.memcpy.p0.p0.i64(ptr {e}, ptr {s}, i64 %bytes, i1 false)"
-        for e, s in zip(end, scratch, strict=True)
-    ]
-    uses.add("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
-    head.append(f"%bytes = mul i64 %length, {size}")
+    once += [f"{one} = alloca [{TILE} x {scalar}], align 64" for one in scratch]
+    first, final = ([_moved(once, one, "%skipped") for one in some] for some in (start, last))
 
-    at_step: list[str] = []
-    now, to = ([_moved(at_step, one, "place", size) for one in some] for some in (rows, results))
+    each: list[str] = []
+    before = [_either(each, "%isfirst", *pair) for pair in zip(first, scratch, strict=True)]
+    after = [_either(each, "%islast", *pair) for pair in zip(final, scratch, strict=True)]
+    now, found_at = ([_moved(each, one, "%place") for one in some] for some in (rows, results))
+    vectors = Writer(scalar, width, uses=uses, numbers=fixed.numbers)
     given = [
-        *(one if isinstance(one, Value) else _load(writer, one, size) for one in fixed),
-        *(_load(writer, one, size) for one in (*scratch, *now)),
+        *(one if isinstance(one, Value) else _load(vectors, one, size) for one in known),
+        *(_load(vectors, one, size) for one in (*before, *now)),
     ]
-    carry, found = write_step(writer, step, given)
-    for address, one in zip((*scratch, *to), (*carry, *found), strict=True):
-        _store(writer, address, one, size)
-    row = "%t = sub i64 %lastrow, %turn" if layout.backward else "%t = add i64 %turn, 0"
+    carry, found = write_step(vectors, step, given)
+    for address, one in zip((*after, *found_at), (*carry, *found), strict=True):
+        _store(vectors, address, one, size)
+    left = [
+        f"call void @llvm.memcpy.p0.p0.i64(ptr {b}, ptr {a}, i64 %bytes, i1 false)"
+        for a, b in zip(first, final, strict=True)
+    ]
     return f"""
 define internal void @tile{width}(ptr %run, i64 %index) {{
-{_indented(head)}
 {_indented(once)}
-{_indented(copies)}
+{_indented(fixed.lines)}
+  %lastturn = sub i64 %time, 1
   %any = icmp sgt i64 %time, 0
-  br i1 %any, label %steps, label %over
+  br i1 %any, label %steps, label %nosteps
 steps:
   %turn = phi i64 [ 0, %0 ], [ %nextturn, %stepped ]
-  {row}
-  %before = mul i64 %t, %elements
-  %place = add i64 %before, %offset
-{_indented(at_step)}
+  %t = sub i64 {"%lastturn, %turn" if layout.backward else "%turn, 0"}
+  %isfirst = icmp eq i64 %turn, 0
+  %islast = icmp eq i64 %turn, %lastturn
+  %stepbytes = mul i64 %elements, {size}
+  %past = mul i64 %t, %stepbytes
+  %place = add i64 %past, %skipped
+{_indented(each)}
   br label %vectors
 vectors:
   %i = phi i64 [ 0, %steps ], [ %nexti, %vectors ]
-{_indented(writer.lines)}
+{_indented(vectors.lines)}
   %nexti = add nuw nsw i64 %i, {width}
   %more = icmp slt i64 %nexti, %length
   br i1 %more, label %vectors, label %stepped
@@ -148,8 +153,10 @@ stepped:
   %nextturn = add nuw nsw i64 %turn, 1
   %further = icmp slt i64 %nextturn, %time
   br i1 %further, label %steps, label %over
+nosteps:
+{_indented(left)}
+  br label %over
 over:
-{_indented(back)}
   ret void
 }}"""
 
@@ -161,37 +168,50 @@ def _indented(lines: Sequence[str]) -> str:
 def _fields(names: Sequence[str]) -> Iterator[str]:
     """Read fields of the Run."""
     for name in names:
-        yield f"%at.{name} = getelementptr i8, ptr %run, i64 {8 * FIELDS.index(name)}"
+        yield f"%at.{name} = getelementptr i64, ptr %run, i64 {FIELDS.index(name)}"
         yield f"%{name} = load i64, ptr %at.{name}"
 
 
 def _addresses(names: Sequence[str]) -> Iterator[str]:
     """Read the addresses of all arrays."""
     for number, name in enumerate(names):
-        yield f"%at{name[1:]} = getelementptr i8, ptr %run, i64 {8 * (len(FIELDS) + number)}"
-        yield f"{name} = load ptr, ptr %at{name[1:]}"
+        yield f"{name}.at = getelementptr i64, ptr %run, i64 {len(FIELDS) + number}"
+        yield f"{name} = load ptr, ptr {name}.at"
 
 
-def _places() -> list[str]:
-    """Where a tile lies: from `start` in its row, `offset` among all elements; the last overlaps the one before."""
+def _place(size: int) -> list[str]:
+    """Where a tile begins, in elements and in bytes; the last one overlaps the one before."""
     return [
-        "%group = sdiv i64 %index, %tiles",
-        "%column = srem i64 %index, %tiles",
-        "%wished = mul i64 %column, %length",
-        "%latest = sub i64 %row, %length",
-        "%start = call i64 @llvm.smin.i64(i64 %wished, i64 %latest)",
-        "%grouped = mul i64 %group, %row",
-        "%offset = add i64 %grouped, %start",
-        "%elements = mul i64 %groups, %row",
-        "%lastrow = sub i64 %time, 1",
+        "%wished = mul i64 %index, %length",
+        "%latest = sub i64 %elements, %length",
+        "%begin = call i64 @llvm.smin.i64(i64 %wished, i64 %latest)",
+        f"%skipped = mul i64 %begin, {size}",
+        f"%bytes = mul i64 %length, {size}",
     ]
 
 
-def _moved(lines: list[str], address: str, by: str, size: int) -> str:
-    """An address, a number of elements further on."""
-    name = f"{address}.{by}"
-    lines.append(f"{name} = getelementptr i8, ptr {address}, i64 %{name[1:]}.bytes")
-    lines.insert(-1, f"%{name[1:]}.bytes = mul i64 %{by}, {size}")
+def _row(layout: Layout, number: int, scalar: str, size: int) -> list[str]:
+    """The address of a constant's part for the tile: in the array, or, of a row that repeats, in a copy."""
+    return [
+        f"%period{number}.at = getelementptr i64, ptr %run, i64 {len(FIELDS) + layout.taken + layout.given + number}",
+        f"%period{number} = load i64, ptr %period{number}.at",
+        f"%copy{number} = alloca [{TILE} x {scalar}], align 64",
+        f"%row{number} = call ptr @repeated(ptr %copy{number}, ptr %a{number}, i64 %begin, i64 %length, "
+        f"i64 %period{number}, i64 %elements, i64 {size})",
+    ]
+
+
+def _moved(lines: list[str], address: str, by: str) -> str:
+    """An address, a number of bytes further on."""
+    name = f"{address}.moved"
+    lines.append(f"{name} = getelementptr i8, ptr {address}, i64 {by}")
+    return name
+
+
+def _either(lines: list[str], where: str, one: str, other: str) -> str:
+    """One address or another."""
+    name = f"{one}.or"
+    lines.append(f"{name} = select i1 {where}, ptr {one}, ptr {other}")
     return name
 
 
@@ -217,162 +237,116 @@ def _store(writer: Writer, address: str, value: Value, size: int) -> None:
 
 
 def _handler(name: str, layout: Layout, version: tuple[int, int]) -> str:
-    """What XLA calls with a call frame; see `c_api.h`.
-
-    The first sequence gives the sizes: (time, groups, row).
-    """
+    """What XLA calls with a call frame; see `c_api.h`. The first sequence gives the sizes: (time, elements)."""
     major, minor = version
-    slots = len(FIELDS) + layout.taken + layout.given
-    arrays = []
-    for number in range(layout.taken + layout.given):
-        source, place = ("args", number) if number < layout.taken else ("rets", number - layout.taken)
-        arrays += [
-            f"%p{number} = getelementptr ptr, ptr %{source}, i64 {place}",
-            f"%b{number} = load ptr, ptr %p{number}",
-            f"%d{number} = getelementptr i8, ptr %b{number}, i64 24",
-            f"%x{number} = load ptr, ptr %d{number}",
-            f"%q{number} = getelementptr i8, ptr %run, i64 {8 * (len(FIELDS) + number)}",
-            f"store ptr %x{number}, ptr %q{number}",
-        ]
-    stores = []
-    filled = {"next": "0", "done": "0", "holders": "1"}
-    for number, field in enumerate(FIELDS):
-        stores += [
-            f"%f{number} = getelementptr i8, ptr %run, i64 {8 * number}",
-            f"store i64 {filled.get(field, f'%{field}')}, ptr %f{number}",
-        ]
     return f"""
 declare ptr @malloc(i64)
 declare void @free(ptr)
 declare i64 @llvm.smin.i64(i64, i64)
 declare i64 @llvm.smax.i64(i64, i64)
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 
 define ptr @"{name}"(ptr %frame) {{
-  %extended = getelementptr i8, ptr %frame, i64 8
-  %extension = load ptr, ptr %extended
+  %extension.at = getelementptr i8, ptr %frame, i64 8
+  %extension = load ptr, ptr %extension.at
   %asked = icmp ne ptr %extension, null
-  br i1 %asked, label %tell, label %run_it
+  br i1 %asked, label %tell, label %execute
 tell:
   %kind.at = getelementptr i8, ptr %extension, i64 8
   %kind = load i32, ptr %kind.at
-  %of_version = icmp eq i32 %kind, 1
-  br i1 %of_version, label %metadata, label %run_it
-metadata:
+  %isversion = icmp eq i32 %kind, 1
+  br i1 %isversion, label %version, label %execute
+version:
   %metadata.at = getelementptr i8, ptr %extension, i64 24
-  %told = load ptr, ptr %metadata.at
-  %major.at = getelementptr i8, ptr %told, i64 24
+  %metadata = load ptr, ptr %metadata.at
+  %major.at = getelementptr i8, ptr %metadata, i64 24
   store i32 {major}, ptr %major.at
-  %minor.at = getelementptr i8, ptr %told, i64 28
+  %minor.at = getelementptr i8, ptr %metadata, i64 28
   store i32 {minor}, ptr %minor.at
-  %traits.at = getelementptr i8, ptr %told, i64 32
+  %traits.at = getelementptr i8, ptr %metadata, i64 32
   store i32 0, ptr %traits.at
   ret ptr null
-run_it:
+execute:
+  %api.at = getelementptr i8, ptr %frame, i64 16
+  %api = load ptr, ptr %api.at
+  %context.at = getelementptr i8, ptr %frame, i64 24
+  %context = load ptr, ptr %context.at
   %args.at = getelementptr i8, ptr %frame, i64 72
   %args = load ptr, ptr %args.at
   %rets.at = getelementptr i8, ptr %frame, i64 112
   %rets = load ptr, ptr %rets.at
-  %first.at = getelementptr ptr, ptr %args, i64 {len(layout.single) + layout.carried}
-  %first = load ptr, ptr %first.at
-  %sizes.at = getelementptr i8, ptr %first, i64 40
+  %sequence.at = getelementptr ptr, ptr %args, i64 {len(layout.single) + layout.carried}
+  %sequence = load ptr, ptr %sequence.at
+  %sizes.at = getelementptr i8, ptr %sequence, i64 40
   %sizes = load ptr, ptr %sizes.at
   %time = load i64, ptr %sizes
-  %groups.at = getelementptr i64, ptr %sizes, i64 1
-  %groups = load i64, ptr %groups.at
-  %row.at = getelementptr i64, ptr %sizes, i64 2
-  %row = load i64, ptr %row.at
-  %elements = mul i64 %groups, %row
-  %none = icmp eq i64 %elements, 0
-  br i1 %none, label %nothing, label %some
-nothing:
-  ret ptr null
-some:
-  %frame.api.at = getelementptr i8, ptr %frame, i64 16
-  %api = load ptr, ptr %frame.api.at
-  %frame.context.at = getelementptr i8, ptr %frame, i64 24
-  %context = load ptr, ptr %frame.context.at
+  %elements.at = getelementptr i64, ptr %sizes, i64 1
+  %elements = load i64, ptr %elements.at
   %work = mul i64 %elements, %time
   %little = icmp slt i64 %work, {ALONE}
-  br i1 %little, label %counted, label %ask
-ask:
+  br i1 %little, label %cut, label %count
+count:
   %threads.at = alloca i64
   store i64 1, ptr %threads.at
-  %count = alloca [4 x i64]
-  store i64 32, ptr %count
-  %count.1 = getelementptr i64, ptr %count, i64 1
-  store ptr null, ptr %count.1
-  %count.2 = getelementptr i64, ptr %count, i64 2
-  store ptr %context, ptr %count.2
-  %count.3 = getelementptr i64, ptr %count, i64 3
-  store ptr %threads.at, ptr %count.3
+  %counting = alloca [4 x i64]
+  store [4 x i64] [i64 32, i64 0, i64 0, i64 0], ptr %counting
+  %counting.context = getelementptr i64, ptr %counting, i64 2
+  store ptr %context, ptr %counting.context
+  %counting.threads = getelementptr i64, ptr %counting, i64 3
+  store ptr %threads.at, ptr %counting.threads
   %counter.at = getelementptr i8, ptr %api, i64 144
   %counter = load ptr, ptr %counter.at
-  %uncounted = call ptr %counter(ptr %count)
-  %asked_for = load i64, ptr %threads.at
-  br label %counted
-counted:
-  %threads = phi i64 [ 1, %some ], [ %asked_for, %ask ]
-  ; a row's tiles: as many as threads, or as keep a tile short; whole vectors, none longer than the row
-  %short = icmp slt i64 %row, {WIDTH}
-  %width = select i1 %short, i64 1, i64 {WIDTH}
-  %spread = udiv i64 %threads, %groups
-  %least = call i64 @llvm.smax.i64(i64 %spread, i64 1)
-  %row.up = add i64 %row, {TILE - 1}
-  %needed = udiv i64 %row.up, {TILE}
-  %wished = call i64 @llvm.smax.i64(i64 %least, i64 %needed)
-  %part.up = add i64 %row, %wished
-  %part.less = sub i64 %part.up, 1
-  %part = udiv i64 %part.less, %wished
-  %vectors.up = add i64 %part, %width
-  %vectors.less = sub i64 %vectors.up, 1
-  %vectors = udiv i64 %vectors.less, %width
-  %rounded = mul i64 %vectors, %width
-  %over = icmp sgt i64 %rounded, %row
-  %halves = udiv i64 %vectors, 2
-  %odd = and i64 %vectors, 1
-  %half = add i64 %halves, %odd
+  %error = call ptr %counter(ptr %counting)
+  %there = load i64, ptr %threads.at
+  br label %cut
+cut:
+  ; tiles as many as threads at least, short enough, of whole vectors, and none longer than there are elements
+  %threads = phi i64 [ 1, %execute ], [ %there, %count ]
+  %few = icmp slt i64 %elements, {WIDTH}
+  %width = select i1 %few, i64 1, i64 {WIDTH}
+  %needed = call i64 @quotient(i64 %elements, i64 {TILE})
+  %parts = call i64 @llvm.smax.i64(i64 %threads, i64 %needed)
+  %part = call i64 @quotient(i64 %elements, i64 %parts)
+  %vectors = call i64 @quotient(i64 %part, i64 %width)
+  %whole = mul i64 %vectors, %width
+  %toolong = icmp sgt i64 %whole, %elements
+  %half = call i64 @quotient(i64 %vectors, i64 2)
   %halved = mul i64 %half, %width
-  %length = select i1 %over, i64 %halved, i64 %rounded
-  %tiles.up = add i64 %row, %length
-  %tiles.less = sub i64 %tiles.up, 1
-  %tiles = udiv i64 %tiles.less, %length
-  %total = mul i64 %groups, %tiles
-  %run = call ptr @malloc(i64 {8 * slots})
-{_indented(stores)}
-{_indented(arrays)}
+  %length = select i1 %toolong, i64 %halved, i64 %whole
+  %tiles = call i64 @quotient(i64 %elements, i64 %length)
+  %run = call ptr @malloc(i64 {8 * layout.slots})
+{_indented(list(_filled_in(layout)))}
   %others = sub i64 %threads, 1
-  %spare = sub i64 %total, 1
+  %spare = sub i64 %tiles, 1
   %help = call i64 @llvm.smin.i64(i64 %others, i64 %spare)
   %order = alloca [5 x i64]
-  store i64 40, ptr %order
-  %order.1 = getelementptr i64, ptr %order, i64 1
-  store ptr null, ptr %order.1
-  %order.2 = getelementptr i64, ptr %order, i64 2
-  store ptr %context, ptr %order.2
-  %order.3 = getelementptr i64, ptr %order, i64 3
-  store ptr @helper, ptr %order.3
-  %order.4 = getelementptr i64, ptr %order, i64 4
-  store ptr %run, ptr %order.4
-  br label %calls
-calls:
-  %called = phi i64 [ 0, %counted ], [ %called.more, %call ]
-  %enough = icmp sge i64 %called, %help
-  br i1 %enough, label %own, label %call
+  store [5 x i64] [i64 40, i64 0, i64 0, i64 0, i64 0], ptr %order
+  %order.context = getelementptr i64, ptr %order, i64 2
+  store ptr %context, ptr %order.context
+  %order.task = getelementptr i64, ptr %order, i64 3
+  store ptr @helper, ptr %order.task
+  %order.run = getelementptr i64, ptr %order, i64 4
+  store ptr %run, ptr %order.run
+  br label %call
 call:
-  %holders.at = getelementptr i8, ptr %run, i64 {8 * FIELDS.index("holders")}
+  %called = phi i64 [ 0, %cut ], [ %called.more, %schedule ]
+  %enough = icmp sge i64 %called, %help
+  br i1 %enough, label %join, label %schedule
+schedule:
+  %holders.at = getelementptr i64, ptr %run, i64 {FIELDS.index("holders")}
   %held = atomicrmw add ptr %holders.at, i64 1 acq_rel
   %scheduler.at = getelementptr i8, ptr %api, i64 136
   %scheduler = load ptr, ptr %scheduler.at
-  %scheduled = call ptr %scheduler(ptr %order)
+  %refused = call ptr %scheduler(ptr %order)
   %called.more = add i64 %called, 1
-  br label %calls
-own:
+  br label %call
+join:
   call void @work(ptr %run)
-  %done.at = getelementptr i8, ptr %run, i64 {8 * FIELDS.index("done")}
+  %done.at = getelementptr i64, ptr %run, i64 {FIELDS.index("done")}
   br label %wait
 wait:
-  %finished = load atomic i64, ptr %done.at acquire, align 8
-  %all = icmp sge i64 %finished, %total
+  %done = load atomic i64, ptr %done.at acquire, align 8
+  %all = icmp sge i64 %done, %tiles
   br i1 %all, label %leave, label %wait
 leave:
   call void @let_go(ptr %run)
@@ -380,19 +354,42 @@ leave:
 }}"""
 
 
+def _filled_in(layout: Layout) -> Iterator[str]:
+    """Fill in the Run: its fields, the addresses of all arrays, and the lengths of the constants."""
+    begin = {"next": "0", "done": "0", "holders": "1"}
+    for number, name in enumerate(FIELDS):
+        yield f"%run.{name} = getelementptr i64, ptr %run, i64 {number}"
+        yield f"store i64 {begin.get(name, f'%{name}')}, ptr %run.{name}"
+    for number in range(layout.taken + layout.given):
+        side, place = ("%args", number) if number < layout.taken else ("%rets", number - layout.taken)
+        yield f"%buffer{number}.at = getelementptr ptr, ptr {side}, i64 {place}"
+        yield f"%buffer{number} = load ptr, ptr %buffer{number}.at"
+        yield f"%data{number}.at = getelementptr i8, ptr %buffer{number}, i64 24"
+        yield f"%data{number} = load ptr, ptr %data{number}.at"
+        yield f"%run.array{number} = getelementptr i64, ptr %run, i64 {len(FIELDS) + number}"
+        yield f"store ptr %data{number}, ptr %run.array{number}"
+    for number in range(len(layout.single)):
+        yield f"%dims{number}.at = getelementptr i8, ptr %buffer{number}, i64 40"
+        yield f"%dims{number} = load ptr, ptr %dims{number}.at"
+        yield f"%length{number} = load i64, ptr %dims{number}"
+        place = len(FIELDS) + layout.taken + layout.given + number
+        yield f"%run.length{number} = getelementptr i64, ptr %run, i64 {place}"
+        yield f"store i64 %length{number}, ptr %run.length{number}"
+
+
 _WORK = f"""
 define internal void @work(ptr %run) {{
-{_indented(list(_fields(("row", "total"))))}
-  %next.at = getelementptr i8, ptr %run, i64 {8 * FIELDS.index("next")}
-  %done.at = getelementptr i8, ptr %run, i64 {8 * FIELDS.index("done")}
-  %short = icmp slt i64 %row, {WIDTH}
+{_indented(list(_fields(("elements", "tiles"))))}
+  %next.at = getelementptr i64, ptr %run, i64 {FIELDS.index("next")}
+  %done.at = getelementptr i64, ptr %run, i64 {FIELDS.index("done")}
+  %few = icmp slt i64 %elements, {WIDTH}
   br label %take
 take:
   %index = atomicrmw add ptr %next.at, i64 1 acq_rel
-  %left = icmp slt i64 %index, %total
+  %left = icmp slt i64 %index, %tiles
   br i1 %left, label %choose, label %stop
 choose:
-  br i1 %short, label %singly, label %vectorwise
+  br i1 %few, label %singly, label %vectorwise
 singly:
   call void @tile1(ptr %run, i64 %index)
   br label %finished
@@ -407,7 +404,7 @@ stop:
 }}
 
 define internal void @let_go(ptr %run) {{
-  %holders.at = getelementptr i8, ptr %run, i64 {8 * FIELDS.index("holders")}
+  %holders.at = getelementptr i64, ptr %run, i64 {FIELDS.index("holders")}
   %held = atomicrmw sub ptr %holders.at, i64 1 acq_rel
   %last = icmp eq i64 %held, 1
   br i1 %last, label %drop, label %keep
@@ -422,4 +419,42 @@ define internal void @helper(ptr %run) {{
   call void @work(ptr %run)
   call void @let_go(ptr %run)
   ret void
+}}
+
+; a / b, upwards
+define internal i64 @quotient(i64 %a, i64 %b) alwaysinline {{
+  %up = add i64 %a, %b
+  %less = sub i64 %up, 1
+  %quotient = udiv i64 %less, %b
+  ret i64 %quotient
+}}
+
+; where a row's elements are from `begin` on: in the row; or, if it repeats, in a copy
+define internal ptr @repeated(ptr %copy, ptr %row, i64 %begin, i64 %length, i64 %period, i64 %elements, i64 %size) {{
+  %once = icmp eq i64 %period, %elements
+  br i1 %once, label %there, label %several
+there:
+  %skipped = mul i64 %begin, %size
+  %place = getelementptr i8, ptr %row, i64 %skipped
+  ret ptr %place
+several:
+  %first = urem i64 %begin, %period
+  br label %piece
+piece:
+  %from = phi i64 [ %first, %several ], [ 0, %piece ]
+  %filled = phi i64 [ 0, %several ], [ %more, %piece ]
+  %left = sub i64 %length, %filled
+  %rest = sub i64 %period, %from
+  %now = call i64 @llvm.smin.i64(i64 %left, i64 %rest)
+  %from.bytes = mul i64 %from, %size
+  %source = getelementptr i8, ptr %row, i64 %from.bytes
+  %filled.bytes = mul i64 %filled, %size
+  %target = getelementptr i8, ptr %copy, i64 %filled.bytes
+  %now.bytes = mul i64 %now, %size
+  call void @llvm.memcpy.p0.p0.i64(ptr %target, ptr %source, i64 %now.bytes, i1 false)
+  %more = add i64 %filled, %now
+  %further = icmp slt i64 %more, %length
+  br i1 %further, label %piece, label %done
+done:
+  ret ptr %copy
 }}"""
