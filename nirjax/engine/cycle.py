@@ -21,10 +21,11 @@ import jax.numpy as jnp
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
-from nirjax.engine.loops import Loop
+from nirjax.engine.loops import Loop as OverSteps
 from nirjax.engine.lowering import Plan, Stage
 from nirjax.engine.states import REGISTER, States, register_name
 from nirjax.ir.nodes import Shape
+from nirjax.kernels.time_loop import Loop, time_loop
 from nirjax.primitives.base import Constants
 
 Values = dict[str, Array]
@@ -41,6 +42,7 @@ class Cycle:
         seen: members whose outputs are wanted.
         traced: (member, state variable) pairs that are wanted.
         loop: over the steps.
+        fused: the loop may be a kernel.
     """
 
     plan: Plan
@@ -48,7 +50,19 @@ class Cycle:
     lead: Shape
     seen: tuple[str, ...]
     traced: tuple[tuple[str, str], ...]
-    loop: Loop
+    loop: OverSteps
+    fused: bool
+
+    def of_rows(self, carry: States, entering: Values) -> bool:
+        """Is the step one of elementwise functions and products of rows, which a kernel may know?"""
+        sites, primitives = self.plan.sites, self.plan.primitives
+        known = all(
+            len(sites[name].input_shape) == len(sites[name].output_shape) == 1
+            and (primitives[name].elementwise or name in self.weighted)
+            for name in self.stage.members
+        )
+        rows = all(one.ndim == len(self.lead) + 1 for one in jax.tree.leaves(carry))
+        return self.fused and known and rows and "" not in entering
 
     @property
     def weighted(self) -> tuple[str, ...]:
@@ -146,13 +160,52 @@ def _steps(
 ) -> tuple[Any, Values]:
     """The loop; and what the members of `taken` took in each step, whose outputs are shifted."""
 
+    if cycle.of_rows(carry, entering):
+        return _as_rows(cycle, constants, carry, (entering, shifts), tuple(taken))
+
     def advance(before: States, rows: tuple[Values, Values]) -> tuple[States, Any]:
-        after, emitted, took = _step(cycle, constants, before, *rows)
-        kept = {f"{name}.{variable}": after[name][variable] for name, variable in cycle.traced}
-        return after, (({name: emitted[name] for name in cycle.seen}, kept), {name: took[name] for name in taken})
+        return _advanced(cycle, tuple(taken), constants, before, rows)
 
     carry, (found, took) = cycle.loop(advance, carry, (entering, shifts))
     return (carry, found), took
+
+
+def _advanced(
+    cycle: Cycle, taken: tuple[str, ...], constants: AllConstants, before: States, rows: tuple[Values, Values]
+) -> tuple[States, Any]:
+    """One time step: the states after it; and what is wanted of it."""
+    after, emitted, took = _step(cycle, constants, before, *rows)
+    kept = {f"{name}.{variable}": after[name][variable] for name, variable in cycle.traced}
+    return after, (({name: emitted[name] for name in cycle.seen}, kept), {name: took[name] for name in taken})
+
+
+@dataclass(frozen=True)
+class _Flat:
+    """A cycle's step, with its arrays in a row. Two are equal if they are of the same cycle, asked for the same."""
+
+    cycle: Cycle
+    taken: tuple[str, ...]
+    tree: Any
+
+    def __call__(self, *arrays: Array) -> list[Array]:
+        constants, before, rows = jax.tree.unflatten(self.tree, arrays)
+        after, found = _advanced(self.cycle, self.taken, constants, before, rows)
+        return [*jax.tree.leaves(after), *jax.tree.leaves(found)]
+
+
+def _as_rows(
+    cycle: Cycle, constants: AllConstants, carry: States, rows: tuple[Values, Values], taken: tuple[str, ...]
+) -> tuple[Any, Values]:
+    """The steps as one operation, `time_loop`."""
+    leaves, tree = jax.tree.flatten((constants, carry, rows))
+    constant_count, state_count, row_count = (len(jax.tree.leaves(part)) for part in (constants, carry, rows))
+    one = jax.tree.map(lambda x: x[0], rows)
+    after, found = jax.eval_shape(lambda *given: _advanced(cycle, taken, *given), constants, carry, one)
+    output_count, lead = len(jax.tree.leaves(found)), len(cycle.lead)
+    loop = Loop(_Flat(cycle, taken, tree), constant_count, state_count, row_count, output_count, lead)
+    last, outputs, _ = time_loop(loop, leaves, (False,) * state_count)
+    found, took = jax.tree.unflatten(jax.tree.structure(found), outputs)
+    return (jax.tree.unflatten(jax.tree.structure(after), last), found), took
 
 
 def _step(
@@ -168,7 +221,8 @@ def _step(
     for name in late:
         site, step = plan.sites[name], plan.primitives[name].step
         assert step is not None
-        nothing = jnp.zeros((*cycle.lead, *site.input_shape), site.dtype)
+        state = jax.tree.leaves(before[name])[0]
+        nothing = jnp.zeros((*state.shape[: len(cycle.lead)], *site.input_shape), site.dtype)
         emitted[name] = step(site, constants[name], before[name], nothing)[1]
     for name in [name for name in members if name not in plan.waiting] + late:
         site, primitive = plan.sites[name], plan.primitives[name]

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from nirjax.engine.cycle import Cycle, run_cycle
-from nirjax.engine.loops import Loop, kept_loop, loop
+from nirjax.engine.loops import kept_loop, loop
 from nirjax.engine.lowering import Plan, Stage
 from nirjax.engine.schedule import Schedule
 from nirjax.engine.states import Params, States, initial_state, register_name, taken
@@ -70,9 +70,7 @@ def run_block(
     states, values, traces = dict(states), Values(), Values()
     for stage in plan.stages:
         if stage.cyclic:
-            # what is recomputed as a whole keeps its own steps
-            cycle_loop = kept_loop if schedule.recompute else loop
-            _run_cycle(plan, stage, constants, states, values, traces, record, inputs, cycle_loop)
+            _run_cycle(plan, stage, constants, states, values, traces, record, inputs, schedule)
         else:
             name = stage.members[0]
             xs = _arriving(plan, name, plan.sources[name], values, inputs)
@@ -178,7 +176,7 @@ def _run_cycle(
     traces: Values,
     record: Record,
     inputs: Values,
-    cycle_loop: Loop,
+    schedule: Schedule,
 ) -> None:
     """The members of a cycle, step by step; adds their values and traces to what is given."""
     members = set(stage.members)
@@ -195,7 +193,9 @@ def _run_cycle(
     wanted = [(name, v) for name, v in record if name in members and v in plan.primitives[name].variables]
     # A cycle that nothing enters still needs the block's length.
     xs = entering or {"": jnp.zeros((steps, 0))}
-    cycle = Cycle(plan, stage, lead, tuple(seen), tuple(wanted), cycle_loop)
+    # what is recomputed as a whole keeps its own steps
+    cycle_loop = kept_loop if schedule.recompute else loop
+    cycle = Cycle(plan, stage, lead, tuple(seen), tuple(wanted), cycle_loop, schedule.fused != "never")
     carry, (emitted, kept) = run_cycle(cycle, {name: constants[name] for name in stage.members}, carry, xs)
     states.update(carry)
     values.update(emitted)

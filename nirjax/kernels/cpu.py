@@ -24,9 +24,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from nirjax.kernels import llvm_rows
 from nirjax.kernels import walk as scan
 from nirjax.kernels.llvm_step import FLOATS, NotKnownError
-from nirjax.kernels.llvm_walk import VERSIONS, Layout, module
+from nirjax.kernels.llvm_walk import VERSIONS, WIDTH, Layout, module
 from nirjax.kernels.spreading import spread
 from nirjax.kernels.steps import TracedStep, traced
 from nirjax.kernels.walk import Arrays, Step
@@ -101,11 +102,11 @@ def as_kernel(
             *(one.reshape(elements) for one in carry),
             *(one.reshape(time, elements) for one in sequences),
         ]
-        places = [*[(elements,)] * len(carry), *[(time, elements)] * taken.results]
+        # results have their own shapes at once: XLA copies what is given another one on its way out of the program
+        places = [*[tuple(shape)] * len(carry), *[(time, *shape)] * taken.results]
         results = [jax.ShapeDtypeStruct(place, dtype) for place in places]  # type: ignore[no-untyped-call]
         found = jax.ffi.ffi_call(name, results)(*given)
-        last = [one.reshape(shape) for one in found[: len(carry)]]
-        return last, [one.reshape(time, *shape) for one in found[len(carry) :]]
+        return found[: len(carry)], found[len(carry) :]
 
     return spread(one_device, constants, carry, sequences, taken.results, several)
 
@@ -127,9 +128,91 @@ def _as_row(constant: Array, shape: Sequence[int]) -> Array:
     return jnp.broadcast_to(_stripped(constant), shape).reshape(math.prod(shape))
 
 
+def walk_of_rows(
+    step: Step,
+    constants: Arrays,
+    carry: Arrays,
+    sequences: Arrays,
+    *,
+    lead: int,
+    backward: bool = False,
+    several: bool = False,
+) -> tuple[list[Array], list[Array]]:
+    """The same for a step that is not elementwise: arrays are (*lead, n), of `lead` axes that are treated alike."""
+    samples = sequences[0].shape[: 1 + lead]
+    fits = all(one.shape[:lead] == samples[1:] and one.ndim == lead + 1 for one in carry)
+    fits &= all(one.shape[: 1 + lead] == samples and one.ndim == lead + 2 for one in sequences)
+    if fits and available() and not several and 0 not in samples and _numbers(constants, carry, sequences):
+        try:
+            return as_rows(step, constants, carry, sequences, lead=lead, backward=backward)
+        except NotKnownError:
+            pass
+    return scan.walk(step, constants, carry, sequences, backward=backward)
+
+
+def as_rows(
+    step: Step, constants: Arrays, carry: Arrays, sequences: Arrays, *, lead: int, backward: bool = False
+) -> tuple[list[Array], list[Array]]:
+    """The walk of rows as machine code.
+
+    Raises:
+        NotKnownError: the step has an operation that cannot be written.
+    """
+    dtype, shape = sequences[0].dtype, sequences[0].shape[1 : 1 + lead]
+    time, samples = len(sequences[0]), math.prod(shape)
+    struct = lambda *shape: jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call] # noqa: E731
+    given = [
+        *(struct(*one.shape) for one in constants),
+        *(struct(llvm_rows.SAMPLES, one.shape[-1]) for one in (*carry, *sequences)),
+    ]
+    traced = jax.make_jaxpr(lambda *arrays: _flat(step, arrays, len(constants), len(carry)))(*given)
+    widths = [one.shape[-1] if one.shape[:-1] == (llvm_rows.SAMPLES,) else 0 for one in traced.out_avals]
+    if 0 in widths:
+        raise NotKnownError("a result that is no row")
+    program = llvm_rows.taken_apart(traced, len(constants))
+    shapes = llvm_rows.Shapes(
+        tuple(program.sizes[: len(constants)]),
+        tuple(widths[: len(carry)]),
+        tuple(one.shape[-1] for one in sequences),
+        tuple(widths[len(carry) :]),
+    )
+    first = (True,) * (len(constants) + len(program.matrices))
+    layout = Layout(first, len(carry), len(sequences), len(shapes.results), str(dtype), backward)
+    name = _named(llvm_rows.module("walk", program, shapes, layout, interface_version()))
+    arguments = [
+        *(_constant(one, n, dtype) for one, n in zip(constants, shapes.constants, strict=True)),
+        *(_filled_up(constants[one.constant].T if one.turned else constants[one.constant]) for one in program.matrices),
+        *(one.reshape(samples, one.shape[-1]) for one in carry),
+        *(one.reshape(time, samples, one.shape[-1]) for one in sequences),
+    ]
+    results = [*(struct(*shape, n) for n in shapes.carry), *(struct(time, *shape, n) for n in shapes.results)]
+    found = jax.ffi.ffi_call(name, results)(*arguments)
+    return found[: len(carry)], found[len(carry) :]
+
+
+def _flat(step: Step, arrays: Arrays, constants: int, carried: int) -> list[Array]:
+    second = constants + carried
+    carry, results = step(arrays[:constants], arrays[constants:second], arrays[second:])
+    return [*carry, *results]
+
+
+def _constant(constant: Array, n: int, dtype: Any) -> Array:
+    """A constant as one axis; of a matrix, which is given elsewhere, nothing."""
+    return jnp.zeros(1, dtype) if n < 0 else constant.reshape(max(n, 1))
+
+
+def _filled_up(matrix: Array) -> Array:
+    """A matrix whose lines are whole vectors."""
+    return jnp.pad(matrix, ((0, 0), (0, -matrix.shape[1] % WIDTH)))
+
+
 def compiled(step: TracedStep, layout: Layout) -> str:
-    """Compile a walk and tell XLA of it; the name by which XLA knows it, which says what it computes."""
-    text = module("walk", step, layout, interface_version())
+    """Compile a walk and tell XLA of it; the name by which XLA knows it."""
+    return _named(module("walk", step, layout, interface_version()))
+
+
+def _named(text: str) -> str:
+    """Compile a program; its name, which says what it computes."""
     name = f"nirjax_walk_{hashlib.sha256(text.encode()).hexdigest()[:32]}"
     _registered(name, text)
     return name

@@ -53,7 +53,8 @@ class Writer:
     Attributes:
         lines: what has been written.
         uses: the declarations that it needs.
-        numbers: gives each value a name.
+        numbers, prefix: give each value a name.
+        index: the first lane's element, for those that read and write.
     """
 
     scalar: str
@@ -61,6 +62,8 @@ class Writer:
     lines: list[str] = field(default_factory=list)
     uses: set[str] = field(default_factory=set)
     numbers: Iterator[int] = field(default_factory=itertools.count)
+    prefix: str = ""
+    index: str = "%i"
 
     def vector(self, scalar: str) -> str:
         """The type of a vector of some scalar."""
@@ -78,7 +81,7 @@ class Writer:
 
     def put(self, type_: str, instruction: str) -> Value:
         """Write an instruction; the value that it gives."""
-        name = f"%v{next(self.numbers)}"
+        name = f"%{self.prefix}v{next(self.numbers)}"
         self.lines.append(f"{name} = {instruction}")
         return Value(type_, name)
 
@@ -87,6 +90,12 @@ class Writer:
         exact = float(np.float32(value)) if self.scalar == "float" else float(value)
         bits = struct.unpack(">Q", struct.pack(">d", exact))[0]
         return Value(self.real, f"splat ({self.scalar} 0x{bits:016X})", exact)
+
+    def spread(self, one: Value) -> Value:
+        """A scalar in all lanes."""
+        first = self.put(self.real, f"insertelement {self.real} poison, {one.type} {one.name}, i64 0")
+        lanes = f"<{self.width} x i32> zeroinitializer"
+        return self.put(self.real, f"shufflevector {self.real} {first.name}, {self.real} poison, {lanes}")
 
     def truth_of(self, value: float) -> Value:
         """A truth value in all lanes."""
@@ -134,26 +143,26 @@ def _write(writer: Writer, traced: Any, arguments: Sequence[Value]) -> list[Valu
     for equation in traced.jaxpr.eqns:
         given = [value(atom) for atom in equation.invars]
         within = called(equation.params)
-        results = _operation(writer, equation, given) if within is None else _write(writer, within, given)
+        results = operation(writer, equation, given) if within is None else _write(writer, within, given)
         known |= dict(zip(equation.outvars, results, strict=True))
     return [value(atom) for atom in traced.jaxpr.outvars]
 
 
 def _literal(writer: Writer, literal: Any) -> Value:
-    return _known(writer, literal.aval.dtype, float(literal.val))
+    return known_number(writer, literal.aval.dtype, float(literal.val))
 
 
-def _known(writer: Writer, dtype: Any, value: float) -> Value:
+def known_number(writer: Writer, dtype: Any, value: float) -> Value:
     """A number that is known, of whatever dtype."""
     return writer.truth_of(value) if is_truth(dtype) else writer.number(value)
 
 
-def _operation(writer: Writer, equation: Any, given: list[Value]) -> list[Value]:
+def operation(writer: Writer, equation: Any, given: list[Value]) -> list[Value]:
     """One operation of JAX."""
     name = equation.primitive.name
     if given[0].number is not None and name in SAME | {"convert_element_type"}:
         # a whole number too, on its way to a float
-        return [_known(writer, equation.outvars[0].aval.dtype, given[0].number)]
+        return [known_number(writer, equation.outvars[0].aval.dtype, given[0].number)]
     if any(not _writable(atom.aval.dtype, writer.scalar) for atom in (*equation.invars, *equation.outvars)):
         raise NotKnownError(f"{name} of {equation.invars[0].aval.dtype}")
     if name in SAME:

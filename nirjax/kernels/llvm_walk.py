@@ -74,6 +74,21 @@ class Layout:
         return len(FIELDS) + self.taken + self.given + len(self.single)
 
 
+@dataclass(frozen=True)
+class Cut:
+    """How elements are cut into tiles.
+
+    Attributes:
+        width: elements of a vector; tiles are whole vectors.
+        tile: elements of a tile, at most.
+        alone: elements times steps up to which no help is asked for.
+    """
+
+    width: int
+    tile: int
+    alone: int
+
+
 def module(name: str, step: TracedStep, layout: Layout, version: tuple[int, int]) -> str:
     """The program, whose `name` is a handler for XLA's foreign function interface.
 
@@ -82,7 +97,8 @@ def module(name: str, step: TracedStep, layout: Layout, version: tuple[int, int]
     """
     uses = set[str]()
     tiles = [_tile(step, layout, width, uses) for width in (WIDTH, 1)]
-    return "\n".join((_handler(name, layout, version), _WORK, *tiles, *sorted(uses), ""))
+    cut = Cut(WIDTH, TILE, ALONE)
+    return "\n".join((handler(name, layout, version, cut), *tiles, *sorted(uses), ""))
 
 
 # ------------------------------------------------------------------------------------------------------------ one tile
@@ -97,7 +113,7 @@ def _tile(step: TracedStep, layout: Layout, width: int, uses: set[str]) -> str:
     start, rows = names[constants : constants + carried], names[constants + carried : layout.taken]
     last, results = names[layout.taken : layout.taken + carried], names[layout.taken + carried :]
 
-    once = [*_fields(("time", "elements", "length")), *_addresses(names), *_place(size)]
+    once = [*fields(("time", "elements", "length")), *addresses(names), *_place(size)]
     fixed = Writer(scalar, width, uses=uses)
     known: list[Value | str] = []
     for number, (constant, single) in enumerate(zip(names, layout.single, strict=False)):
@@ -128,8 +144,8 @@ def _tile(step: TracedStep, layout: Layout, width: int, uses: set[str]) -> str:
     ]
     return f"""
 define internal void @tile{width}(ptr %run, i64 %index) {{
-{_indented(once)}
-{_indented(fixed.lines)}
+{indented(once)}
+{indented(fixed.lines)}
   %lastturn = sub i64 %time, 1
   %any = icmp sgt i64 %time, 0
   br i1 %any, label %steps, label %nosteps
@@ -141,11 +157,11 @@ steps:
   %stepbytes = mul i64 %elements, {size}
   %past = mul i64 %t, %stepbytes
   %place = add i64 %past, %skipped
-{_indented(each)}
+{indented(each)}
   br label %vectors
 vectors:
   %i = phi i64 [ 0, %steps ], [ %nexti, %vectors ]
-{_indented(vectors.lines)}
+{indented(vectors.lines)}
   %nexti = add nuw nsw i64 %i, {width}
   %more = icmp slt i64 %nexti, %length
   br i1 %more, label %vectors, label %stepped
@@ -154,25 +170,26 @@ stepped:
   %further = icmp slt i64 %nextturn, %time
   br i1 %further, label %steps, label %over
 nosteps:
-{_indented(left)}
+{indented(left)}
   br label %over
 over:
   ret void
 }}"""
 
 
-def _indented(lines: Sequence[str]) -> str:
+def indented(lines: Sequence[str]) -> str:
+    """Lines of a function."""
     return "\n".join(f"  {line}" for line in lines)
 
 
-def _fields(names: Sequence[str]) -> Iterator[str]:
+def fields(names: Sequence[str]) -> Iterator[str]:
     """Read fields of the Run."""
     for name in names:
         yield f"%at.{name} = getelementptr i64, ptr %run, i64 {FIELDS.index(name)}"
         yield f"%{name} = load i64, ptr %at.{name}"
 
 
-def _addresses(names: Sequence[str]) -> Iterator[str]:
+def addresses(names: Sequence[str]) -> Iterator[str]:
     """Read the addresses of all arrays."""
     for number, name in enumerate(names):
         yield f"{name}.at = getelementptr i64, ptr %run, i64 {len(FIELDS) + number}"
@@ -217,10 +234,7 @@ def _either(lines: list[str], where: str, one: str, other: str) -> str:
 
 def _splat(writer: Writer, address: str) -> Value:
     """The number at an address, in all lanes."""
-    one = writer.put(writer.scalar, f"load {writer.scalar}, ptr {address}")
-    first = writer.put(writer.real, f"insertelement {writer.real} poison, {one.type} {one.name}, i64 0")
-    lanes = f"<{writer.width} x i32> zeroinitializer"
-    return writer.put(writer.real, f"shufflevector {writer.real} {first.name}, {writer.real} poison, {lanes}")
+    return writer.spread(writer.put(writer.scalar, f"load {writer.scalar}, ptr {address}"))
 
 
 def _load(writer: Writer, address: str, size: int) -> Value:
@@ -236,10 +250,14 @@ def _store(writer: Writer, address: str, value: Value, size: int) -> None:
 # ------------------------------------------------------------------------------------------------------ what XLA calls
 
 
-def _handler(name: str, layout: Layout, version: tuple[int, int]) -> str:
-    """What XLA calls with a call frame; see `c_api.h`. The first sequence gives the sizes: (time, elements)."""
+def handler(name: str, layout: Layout, version: tuple[int, int], cut: Cut) -> str:
+    """What XLA calls with a call frame; see `c_api.h`. The first sequence gives the sizes: (time, elements).
+
+    It calls `tile1` for every tile where there are fewer elements than a vector has, else the tile of that width.
+    """
     major, minor = version
-    return f"""
+    return f"""{_work(cut.width)}
+
 declare ptr @malloc(i64)
 declare void @free(ptr)
 declare i64 @llvm.smin.i64(i64, i64)
@@ -283,7 +301,7 @@ execute:
   %elements.at = getelementptr i64, ptr %sizes, i64 1
   %elements = load i64, ptr %elements.at
   %work = mul i64 %elements, %time
-  %little = icmp slt i64 %work, {ALONE}
+  %little = icmp slt i64 %work, {cut.alone}
   br i1 %little, label %cut, label %count
 count:
   %threads.at = alloca i64
@@ -302,9 +320,9 @@ count:
 cut:
   ; tiles as many as threads at least, short enough, of whole vectors, and none longer than there are elements
   %threads = phi i64 [ 1, %execute ], [ %there, %count ]
-  %few = icmp slt i64 %elements, {WIDTH}
-  %width = select i1 %few, i64 1, i64 {WIDTH}
-  %needed = call i64 @quotient(i64 %elements, i64 {TILE})
+  %few = icmp slt i64 %elements, {cut.width}
+  %width = select i1 %few, i64 1, i64 {cut.width}
+  %needed = call i64 @quotient(i64 %elements, i64 {cut.tile})
   %parts = call i64 @llvm.smax.i64(i64 %threads, i64 %needed)
   %part = call i64 @quotient(i64 %elements, i64 %parts)
   %vectors = call i64 @quotient(i64 %part, i64 %width)
@@ -315,7 +333,7 @@ cut:
   %length = select i1 %toolong, i64 %halved, i64 %whole
   %tiles = call i64 @quotient(i64 %elements, i64 %length)
   %run = call ptr @malloc(i64 {8 * layout.slots})
-{_indented(list(_filled_in(layout)))}
+{indented(list(_filled_in(layout)))}
   %others = sub i64 %threads, 1
   %spare = sub i64 %tiles, 1
   %help = call i64 @llvm.smin.i64(i64 %others, i64 %spare)
@@ -377,12 +395,14 @@ def _filled_in(layout: Layout) -> Iterator[str]:
         yield f"store i64 %length{number}, ptr %run.length{number}"
 
 
-_WORK = f"""
+def _work(width: int) -> str:
+    """What every thread does, and what is called along the way."""
+    return f"""
 define internal void @work(ptr %run) {{
-{_indented(list(_fields(("elements", "tiles"))))}
+{indented(list(fields(("elements", "tiles"))))}
   %next.at = getelementptr i64, ptr %run, i64 {FIELDS.index("next")}
   %done.at = getelementptr i64, ptr %run, i64 {FIELDS.index("done")}
-  %few = icmp slt i64 %elements, {WIDTH}
+  %few = icmp slt i64 %elements, {width}
   br label %take
 take:
   %index = atomicrmw add ptr %next.at, i64 1 acq_rel
@@ -394,7 +414,7 @@ singly:
   call void @tile1(ptr %run, i64 %index)
   br label %finished
 vectorwise:
-  call void @tile{WIDTH}(ptr %run, i64 %index)
+  call void @tile{width}(ptr %run, i64 %index)
   br label %finished
 finished:
   %more = atomicrmw add ptr %done.at, i64 1 acq_rel

@@ -53,7 +53,8 @@ def node_loop(
     step = _Step(site, primitive, tuple(sorted(constants)), tuple(sorted(state)))
     kept = tuple(name in wanted for name in step.states)
     inputs = [*(constants[name] for name in step.constants), *(state[name] for name in step.states), xs]
-    last, ys, before = time_loop(Loop(step, len(step.constants), len(step.states), untried), inputs, kept)
+    loop = Loop(step, len(step.constants), len(step.states), untried=untried)
+    last, (ys,), before = time_loop(loop, inputs, kept)
     after = dict(zip(step.states, last, strict=True))
     traced = zip(chosen(step.states, kept), before, strict=True)
     return after, ys, {name: jnp.concatenate([one[1:], after[name][None]]) for name, one in traced}

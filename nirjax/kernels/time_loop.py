@@ -44,20 +44,30 @@ class Loop:
     """A step, and how many arrays it takes. Static: what a compiled program is keyed by.
 
     Attributes:
-        step: (*constants, *state, x) -> (*state, y), elementwise; steps that are equal must compute the same.
-        constants, states: how many arrays there are of each.
+        step: (*constants, *states, *xs) -> (*states, *ys), elementwise; steps that are equal must compute the same.
+        constants, states, sequences, outputs: how many arrays there are of each.
+        rows: the step is not elementwise, but treats the elements of this many leading axes alike: what lies behind
+            them is a row. Its constants may be matrices then, which all rows are multiplied by.
         untried: kernels too that no device has run yet.
     """
 
     step: Callable[..., Sequence[Array]]
     constants: int
     states: int
+    sequences: int = 1
+    outputs: int = 1
+    rows: int | None = None
     untried: bool = False
 
     @property
     def inputs(self) -> int:
-        """How many arrays there are of constants, states and x together."""
-        return self.constants + self.states + 1
+        """How many arrays there are of constants, states and xs together."""
+        return self.constants + self.states + self.sequences
+
+    def parted(self, arrays: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any], Sequence[Any]]:
+        """Constants, states, xs, and what follows them."""
+        first, second = self.constants, self.constants + self.states
+        return arrays[:first], arrays[first:second], arrays[second : self.inputs], arrays[self.inputs :]
 
     def pull(self, wanted: Flags, inputs: Arrays, cotangents: Arrays) -> list[Array]:
         """One step back: cotangents of the wanted inputs from those of (*state, y)."""
@@ -69,18 +79,19 @@ class Loop:
         return list(jax.vjp(of_wanted, *chosen(inputs, wanted))[1](tuple(cotangents)))
 
 
-def time_loop(loop: Loop, inputs: Arrays, kept: Flags) -> tuple[Arrays, Array, Arrays]:
+def time_loop(loop: Loop, inputs: Arrays, kept: Flags) -> tuple[Arrays, Arrays, Arrays]:
     """Run the loop.
 
     Args:
-        inputs: constants, states, and x.
+        inputs: constants, states, and xs.
         kept: for each state, whether its values before each step are wanted.
 
     Returns:
-        the last states, y, and the kept states before each step (T, *shape).
+        the last states, ys, and the kept states before each step (T, *shape).
     """
     results = _forward.bind(*inputs, loop=loop, kept=kept)  # type: ignore[no-untyped-call]
-    return results[: loop.states], results[loop.states], results[loop.states + 1 :]
+    outputs = loop.states + loop.outputs
+    return results[: loop.states], results[loop.states : outputs], results[outputs:]
 
 
 def chosen(values: Iterable[Any], flags: Iterable[bool]) -> list[Any]:
@@ -92,61 +103,57 @@ def chosen(values: Iterable[Any], flags: Iterable[bool]) -> list[Any]:
 
 
 def forward(*inputs: Array, loop: Loop, kept: Flags, walk: Walk = walk) -> list[Array]:
-    """(*constants, *states, x) -> (*last states, y, *kept states before each step)."""
+    """(*constants, *states, *xs) -> (*last states, *ys, *kept states before each step)."""
 
     def step(constants: Arrays, state: Arrays, rows: Arrays) -> tuple[list[Array], list[Array]]:
-        *after, y = loop.step(*constants, *state, *rows)
-        return after, [y, *chosen(state, kept)]
+        found = loop.step(*constants, *state, *rows)
+        return list(found[: loop.states]), [*found[loop.states :], *chosen(state, kept)]
 
-    last, results = walk(step, inputs[: loop.constants], inputs[loop.constants : -1], inputs[-1:])
+    last, results = walk(step, *loop.parted(inputs)[:3])
     return [*last, *results]
 
 
 def tangent(*arrays: Array, loop: Loop, kept: Flags, moved: Flags, walk: Walk = walk) -> list[Array]:
-    """(*constants, *states before each step, x, *tangents of the moved inputs) -> tangents of what `forward` gives."""
-    constants, before, xs, given = _residuals(loop, arrays)
+    """(*constants, *states before each step, *xs, *moves of the moved inputs) -> how what `forward` gives moves."""
+    constants, before, xs, given = loop.parted(arrays)
     rest = iter(given)
-    primals = (*constants, *(states[0] for states in before), xs)
+    primals = (*constants, *(states[0] for states in before), *xs)
     moves = [next(rest) if move else jnp.zeros_like(x) for x, move in zip(primals, moved, strict=True)]
+    to_constants, to_states, to_xs, _ = loop.parted(moves)
 
     def step(fixed: Arrays, to_state: Arrays, rows: Arrays) -> tuple[list[Array], list[Array]]:
-        *now, to_x = rows
-        directions = (*fixed[loop.constants :], *to_state, to_x)
+        now, to_x = rows[: loop.states + loop.sequences], rows[loop.states + loop.sequences :]
+        directions = (*fixed[loop.constants :], *to_state, *to_x)
         at = (*fixed[: loop.constants], *now)
-        _, (*after, to_y) = jax.jvp(lambda *now: list(loop.step(*now)), at, directions)
-        return after, [to_y, *chosen(to_state, kept)]
+        _, to_found = jax.jvp(lambda *now: list(loop.step(*now)), at, directions)
+        return to_found[: loop.states], [*to_found[loop.states :], *chosen(to_state, kept)]
 
-    fixed = [*constants, *moves[: loop.constants]]
-    last, results = walk(step, fixed, moves[loop.constants : -1], [*before, xs, moves[-1]])
+    last, results = walk(step, [*constants, *to_constants], to_states, [*before, *xs, *to_xs])
     return [*last, *results]
 
 
 def adjoint(*arrays: Array, loop: Loop, kept: Flags, moved: Flags, walk: Walk = walk) -> list[Array]:
-    """(*constants, *states before each step, x, *cotangents of what `forward` gives) -> those of the moved inputs."""
-    constants, before, xs, cotangents = _residuals(loop, arrays)
-    last, to_ys, to_before = cotangents[: loop.states], cotangents[loop.states], cotangents[loop.states + 1 :]
-    of_constants, of_states, of_x = moved[: loop.constants], moved[loop.constants : -1], moved[-1]
-    wanted = (*of_constants, *[True] * loop.states, of_x)
+    """(*constants, *states before each step, *xs, *cotangents of what `forward` gives) -> those of the moved inputs."""
+    constants, before, xs, cotangents = loop.parted(arrays)
+    outputs = loop.states + loop.outputs
+    last, to_ys, to_before = cotangents[: loop.states], cotangents[loop.states : outputs], cotangents[outputs:]
+    of_constants, of_states, of_xs, _ = loop.parted(moved)
+    wanted = (*of_constants, *[True] * loop.states, *of_xs)
     sums = sum(of_constants)
 
     def step(constants: Arrays, carry: Arrays, rows: Arrays) -> tuple[list[Array], list[Array]]:
-        now, (to_y, *to_kept) = rows[: loop.states + 1], rows[loop.states + 1 :]
-        found = loop.pull(wanted, (*constants, *now), (*carry[sums:], to_y))
+        now, to_now = rows[: loop.states + loop.sequences], rows[loop.states + loop.sequences :]
+        to_y, to_kept = to_now[: loop.outputs], to_now[loop.outputs :]
+        found = loop.pull(wanted, (*constants, *now), (*carry[sums:], *to_y))
         totals = [total + one for total, one in zip(carry[:sums], found[:sums], strict=True)]
         rest = iter(to_kept)
         to_state = found[sums : sums + loop.states]
         to_state = [s + next(rest) if keep else s for s, keep in zip(to_state, kept, strict=True)]
-        return [*totals, *to_state], ([found[-1]] if of_x else [])
+        return [*totals, *to_state], found[sums + loop.states :]
 
     zeros = [jnp.zeros_like(constant) for constant in chosen(constants, of_constants)]
-    carry, to_xs = walk(step, constants, [*zeros, *last], [*before, xs, to_ys, *to_before], backward=True)
+    carry, to_xs = walk(step, constants, [*zeros, *last], [*before, *xs, *to_ys, *to_before], backward=True)
     return [*carry[:sums], *chosen(carry[sums:], of_states), *to_xs]
-
-
-def _residuals(loop: Loop, arrays: Arrays) -> tuple[Arrays, Arrays, Array, Arrays]:
-    """Constants, states before each step, x, and what follows them."""
-    own = arrays[: loop.inputs]
-    return own[: loop.constants], own[loop.constants : -1], own[-1], arrays[loop.inputs :]
 
 
 # ------------------------------------------------------------------------------------------------- as operations
@@ -155,18 +162,18 @@ def _residuals(loop: Loop, arrays: Arrays) -> tuple[Arrays, Arrays, Array, Array
 def _roles(loop: Loop, **choices: Flags) -> dict[str, list[str]]:
     """What each array stands for that an operation takes or gives."""
     states, kept = [STATE] * loop.states, [SEQUENCE] * sum(choices["kept"])
-    inputs = [*[CONSTANT] * loop.constants, *states, SEQUENCE]
+    inputs = [*[CONSTANT] * loop.constants, *states, *[SEQUENCE] * loop.sequences]
     return {
         "inputs": inputs,
-        "residuals": [*[CONSTANT] * loop.constants, *[SEQUENCE] * (loop.states + 1)],
+        "residuals": [*[CONSTANT] * loop.constants, *[SEQUENCE] * (loop.states + loop.sequences)],
         "moved": chosen(inputs, choices.get("moved", [True] * loop.inputs)),
-        "results": [*states, SEQUENCE, *kept],
+        "results": [*states, *[SEQUENCE] * loop.outputs, *kept],
     }
 
 
 WALKS: dict[str | None, Callable[[Loop], Walk]] = {
     None: lambda loop: walk,
-    "cpu": lambda loop: cpu.walk,
+    "cpu": lambda loop: cpu.walk if loop.rows is None else functools.partial(cpu.walk_of_rows, lead=loop.rows),
     "cuda": lambda loop: gpu.walk,
     "tpu": lambda loop: tpu.walk if loop.untried else walk,
 }
@@ -176,8 +183,8 @@ WALKS: dict[str | None, Callable[[Loop], Walk]] = {
 def _walk_in(program: Any, platform: str | None, loop: Loop) -> Walk:
     """How a program that is being written walks through time; the program as JAX's lowering rules are told of it."""
     # machine code is for this machine, and an exported program runs on others
-    exported = platform == "cpu" and program.lowering_parameters.for_export
-    found: Walk = walk if exported else WALKS[platform](loop)
+    elsewhere = platform == "cpu" and program.lowering_parameters.for_export
+    found: Walk = walk if elsewhere or (platform != "cpu" and loop.rows is not None) else WALKS[platform](loop)
     devices = devices_of(program)
     return walk if found is walk or devices is None else functools.partial(found, several=devices > 1)
 
@@ -198,6 +205,9 @@ def _operation(name: str, meaning: Callable[..., list[Array]], takes: Sequence[s
         return [ShapedArray(one.shape, one.dtype) for one in found]
 
     def batched(arrays: Arrays, axes: Sequence[Any], **choices: Any) -> tuple[list[Array], list[int]]:
+        if choices["loop"].rows is not None:
+            found = jax.vmap(functools.partial(meaning, **choices), in_axes=tuple(axes))(*arrays)
+            return found, [0] * len(found)
         size = next(array.shape[axis] for array, axis in zip(arrays, axes, strict=True) if axis is not None)
         roles = _roles(**choices)
         taken = [role for word in takes for role in roles[word]]
@@ -256,10 +266,11 @@ _adjoint = _operation("time_loop_adjoint", adjoint, ("residuals", "results"), "m
 def _derivative(primals: Arrays, tangents: Sequence[Any], *, loop: Loop, kept: Flags) -> tuple[Any, Any]:
     moved = tuple(not isinstance(move, ad.Zero) for move in tangents)
     last, ys, before = time_loop(loop, primals, (True,) * loop.states)
-    residuals = (*primals[: loop.constants], *before, primals[-1])
+    constants, _, xs, _ = loop.parted(primals)
+    residuals = (*constants, *before, *xs)
     moves = chosen(tangents, moved)
     found = _tangent.bind(*residuals, *moves, loop=loop, kept=kept, moved=moved)  # type: ignore[no-untyped-call]
-    return [*last, ys, *chosen(before, kept)], found
+    return [*last, *ys, *chosen(before, kept)], found
 
 
 def _transposed(cotangents: Sequence[Any], *arrays: Any, loop: Loop, kept: Flags, moved: Flags) -> list[Any]:

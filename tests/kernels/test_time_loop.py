@@ -29,7 +29,7 @@ def as_scan(*inputs: Array) -> list[Array]:
 
 def as_operation(*inputs: Array) -> list[Array]:
     last, ys, before = time_loop(LOOP, inputs, KEPT)
-    return [*last, ys, *before]
+    return [*last, *ys, *before]
 
 
 def weighted(run: Any) -> Any:
