@@ -17,11 +17,11 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from nirjax.engine.cycle import Cycle, run_cycle
-from nirjax.engine.loops import kept_loop, loop
 from nirjax.engine.lowering import Plan, Stage
 from nirjax.engine.schedule import Schedule
 from nirjax.engine.states import Params, States, initial_state, register_name, taken
 from nirjax.ir.nodes import Shape
+from nirjax.kernels.loops import loop
 from nirjax.kernels.node_loop import node_loop
 from nirjax.primitives.base import Constants, Primitive, Site, State
 
@@ -189,13 +189,13 @@ def _run_cycle(
     steps, lead = _block_lead(plan, inputs)
     own = {name: states[name] for name in stage.members if plan.primitives[name].stateful}
     carry = own | {register_name(edge): states[register_name(edge)] for edge in edges}
-    seen = _seen_outside(plan, stage, record)
+    read = {source for name, sources in plan.sources.items() if name not in members for source in sources}
+    read |= {name for name, variable in record if variable in ("output", "spikes")} | set(plan.outputs)
+    seen = [name for name in stage.members if name in read]
     wanted = [(name, v) for name, v in record if name in members and v in plan.primitives[name].variables]
     # A cycle that nothing enters still needs the block's length.
     xs = entering or {"": jnp.zeros((steps, 0))}
-    # what is recomputed as a whole keeps its own steps
-    cycle_loop = kept_loop if schedule.recompute else loop
-    cycle = Cycle(plan, stage, lead, tuple(seen), tuple(wanted), cycle_loop, schedule.fused != "never")
+    cycle = Cycle(plan, stage, lead, tuple(seen), tuple(wanted), schedule)
     carry, (emitted, kept) = run_cycle(cycle, {name: constants[name] for name in stage.members}, carry, xs)
     states.update(carry)
     values.update(emitted)
@@ -207,14 +207,6 @@ def _block_lead(plan: Plan, inputs: Values) -> tuple[int, Shape]:
     port = plan.inputs[0]
     lead = inputs[port].shape[: inputs[port].ndim - len(plan.sites[port].input_shape)]
     return lead[0], lead[1:]
-
-
-def _seen_outside(plan: Plan, stage: Stage, record: Record) -> list[str]:
-    """Members whose outputs are read outside the cycle, or recorded."""
-    members = set(stage.members)
-    read = {source for name, sources in plan.sources.items() if name not in members for source in sources}
-    read |= {name for name, variable in record if variable in ("output", "spikes")} | set(plan.outputs)
-    return [name for name in stage.members if name in read]
 
 
 # ----------------------------------------------------------------------------------------------------------- runs

@@ -310,9 +310,7 @@ def _known(model: Model, part: _Part) -> Grid | None:
     """The grid of this form that a parameter is said to lie on: by the model, or by its file."""
     source = grids_of(model.program.plan.sites[part.node].node)
     grid = model.grids.get(part.node, {}).get(part.field, source.get(part.field))
-    if grid is None or part.format.grid(grid.scale) != grid:
-        return None
-    return grid
+    return grid if grid is not None and grid.alike(part.format.grid(grid.scale)) else None
 
 
 def _evened(value: Array) -> Array:

@@ -132,7 +132,8 @@ class Spec:
                 raise ParameterError("no such padding", field=name, found=str(value), expected="'same' or 'valid'")
             return str(value)
         array = _array(value, name)
-        return self._real(array, name) if self.kind == "real" else self._index(array, name)
+        with np.errstate(invalid="ignore"):  # a signalling NaN is refused, without NumPy's warning first
+            return self._real(array, name) if self.kind == "real" else self._index(array, name)
 
     def _real(self, array: np.ndarray, name: str) -> np.ndarray:
         if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:

@@ -51,8 +51,13 @@ class Gate:
                 raise FileError("another process is writing the file", hint="Read it when that is done.") from None
 
     def close(self) -> None:
-        """Close the file, and whatever of it an error's traceback may still hold."""
-        File(self.file).close()
+        """Close the file, and whatever of it an error's traceback may still hold.
+
+        Raises:
+            FileError: it is so damaged that HDF5 cannot.
+        """
+        with hdf5(Where(None)):
+            File(self.file).close()
 
     # ------------------------------------------------------------------------------------------------- groups
 

@@ -45,6 +45,11 @@ class Grid:
     step: int
     scale: Any
 
+    def alike(self, other: Grid) -> bool:
+        """Are the two the same but for their scales?"""
+        mine, its = ((one.form, one.lowest, one.highest, one.step) for one in (self, other))
+        return mine == its
+
     def numbers(self, values: Any) -> Any:
         """The integers (as floats) whose values are nearest, ties to even, no further out than the grid goes."""
         xp = values.__array_namespace__()

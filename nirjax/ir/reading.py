@@ -5,6 +5,7 @@ The walk checks the whole file and reads nothing but types and the version. What
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -62,9 +63,13 @@ def read_trusted(path: bytes, walk: Callable[[Gate], Sketch], limits: Limits) ->
         return arrays[slot.path]
 
     try:
-        return filled(walk(gate).file, load)
-    finally:
-        gate.close()
+        found = filled(walk(gate).file, load)
+    except BaseException:
+        with contextlib.suppress(FileError):  # what was found first is what is told
+            gate.close()
+        raise
+    gate.close()
+    return found
 
 
 @dataclass

@@ -18,6 +18,9 @@ from jax.extend.core import Literal
 
 from nirjax.kernels.steps import TracedStep, called
 
+WIDTH = 16
+"""Lanes of a vector: 64 bytes of float32."""
+
 FLOATS = {"float32": "float", "float64": "double"}
 """What LLVM calls the dtypes that it computes with here."""
 

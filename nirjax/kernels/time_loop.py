@@ -30,7 +30,7 @@ from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from nirjax.kernels import cpu, gpu, tpu
+from nirjax.kernels import cpu, cpu_rows, gpu, tpu
 from nirjax.kernels.spreading import devices_of, wants_devices
 from nirjax.kernels.walk import Arrays, Walk, walk
 
@@ -173,7 +173,7 @@ def _roles(loop: Loop, **choices: Flags) -> dict[str, list[str]]:
 
 WALKS: dict[str | None, Callable[[Loop], Walk]] = {
     None: lambda loop: walk,
-    "cpu": lambda loop: cpu.walk if loop.rows is None else functools.partial(cpu.walk_of_rows, lead=loop.rows),
+    "cpu": lambda loop: cpu.walk if loop.rows is None else functools.partial(cpu_rows.walk, lead=loop.rows),
     "cuda": lambda loop: gpu.walk,
     "tpu": lambda loop: tpu.walk if loop.untried else walk,
 }

@@ -177,7 +177,7 @@ def test_a_feed_forward_graph_multiplies_once_a_block(build: Build, block: int |
 def test_a_recurrent_graph_multiplies_every_step_only_in_its_cycle(block: int | None, blocks: int) -> None:
     nodes = {**ports(), "fc": affine(), "lif": lif(), "rec": affine(seed=5), "fc2": affine(seed=2), "lif2": lif()}
     made = graph(nodes, "in fc lif fc2 lif2 out", "lif rec lif")
-    model = nirjax.from_nir(made, dt=1, schedule=nirjax.Schedule(block))
+    model = nirjax.from_nir(made, dt=1, schedule=nirjax.Schedule(block, fused="never"))
     x = jax.ShapeDtypeStruct((100, 3), jnp.float32)
     assert products(model, x, model.init_state()) == [blocks, blocks, 100]
     assert products(model, x) == sorted([1, blocks, blocks, 100])  # and once, what the feedback carries at rest
@@ -221,10 +221,10 @@ def test_recording_nothing_costs_nothing() -> None:
     x = jax.ShapeDtypeStruct((10, 3), jnp.float32)
     plain = jax.make_jaxpr(lambda x: model(x)[0])(x)
     assert str(jax.make_jaxpr(lambda x: model.run(x, record=()).output)(x)) == str(plain)
-    (loop,) = [eqn for eqn, _ in equations(plain.jaxpr) if eqn.primitive.name == "scan"]
+    (loop,) = [eqn for eqn, _ in equations(plain.jaxpr) if eqn.primitive.name == "time_loop"]
     assert [v.aval.shape for v in loop.outvars if v.aval.shape[0] == 10] == [(10, 3)]  # the spikes alone are stacked
     more = jax.make_jaxpr(lambda x: model.run(x, record="lif.v").traces)(x)
-    (loop,) = [eqn for eqn, _ in equations(more.jaxpr) if eqn.primitive.name == "scan"]
+    (loop,) = [eqn for eqn, _ in equations(more.jaxpr) if eqn.primitive.name == "time_loop"]
     assert [v.aval.shape for v in loop.outvars if v.aval.shape[0] == 10] == [(10, 3), (10, 3)]
 
 

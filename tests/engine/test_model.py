@@ -30,9 +30,6 @@ def model() -> nirjax.Model:
     return nirjax.from_nir(recurrent(), dt=1)
 
 
-SECOND_ORDER = "JAX forgets the rule of a custom_jvp in what reverse mode keeps of a scan: second derivatives are wrong"
-
-
 # ------------------------------------------------------------------------------------------------------- a pytree
 
 
@@ -132,7 +129,7 @@ def test_forward_and_reverse_mode_agree() -> None:
     [
         (1, "in fc lif out"),
         (4, "in fc lif out"),
-        pytest.param(4, "in lif out|lif fc lif", marks=pytest.mark.xfail(reason=SECOND_ORDER)),
+        (4, "in lif out|lif fc lif"),
     ],
     ids=["a step", "a layer", "a cycle"],
 )

@@ -154,8 +154,25 @@ def test_the_corpus_is_the_one_that_was_judged() -> None:
 @pytest.mark.parametrize("path", sorted((HOSTILE / "fuzz_regressions").glob("*.nir")), ids=lambda path: path.stem)
 def test_mutants_that_crashed_or_hung_hdf5(path: Path) -> None:
     """A sound result or a nirjax error, quickly; strings are not read through HDF5, so even in this process."""
-    _, _, seconds = outcome(path, trusted=True, repair=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        _, _, seconds = outcome(path, trusted=True, repair=False)
     assert seconds < 2
+
+
+def test_a_worker_takes_no_more_memory_than_it_may() -> None:
+    """For a file whose one chunk asks for more than the gate can see: in a process of its own, for its own peak."""
+    path = HOSTILE / "fuzz_worker" / "memory.nir"
+    code = f"""
+import resource, nirjax
+try:
+    nirjax.read({str(path)!r})
+except nirjax.FileError as error:
+    assert "memory" in str(error)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 256 + 64
 
 
 @pytest.mark.slow

@@ -16,12 +16,14 @@ import nirjax
 from benchmarks.workloads import DT, chain, cubalif, lif
 from kernels.loops import LOOP, arrays
 from nirjax import ir, surrogate
-from nirjax.kernels import cpu, llvm_walk, time_loop
+from nirjax.kernels import cpu, llvm_walk, machine_code, time_loop
 from nirjax.kernels import walk as scan
 from nirjax.kernels.llvm_step import NotKnownError
 from nirjax.kernels.time_loop import Loop
 
-pytestmark = pytest.mark.skipif(not cpu.available(), reason="llvmlite is not installed, or jaxlib's interface unknown")
+pytestmark = pytest.mark.skipif(
+    not machine_code.available(), reason="llvmlite is not installed, or jaxlib's interface unknown"
+)
 
 TARGET = "nirjax_walk_"
 TILE, WIDTH = llvm_walk.TILE, llvm_walk.WIDTH
@@ -229,19 +231,19 @@ def test_a_schedule_can_do_without() -> None:
 @pytest.mark.parametrize("missing", ["llvmlite", "the interface"])
 def test_without_it_there_is_the_scan(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if missing == "llvmlite":
-        monkeypatch.setattr(cpu.importlib.util, "find_spec", lambda name: None)
+        monkeypatch.setattr(machine_code.importlib.util, "find_spec", lambda name: None)
     else:
-        monkeypatch.setattr(cpu, "interface_version", lambda: (0, 99))
-    cpu.available.cache_clear()
+        monkeypatch.setattr(machine_code, "interface_version", lambda: (0, 99))
+    machine_code.available.cache_clear()
     try:
         assert walks(layer(lif(3))) == 0
     finally:
         monkeypatch.undo()
-        cpu.available.cache_clear()
+        machine_code.available.cache_clear()
 
 
 def test_the_interface_says_its_version() -> None:
-    major, minor = cpu.interface_version()
+    major, minor = machine_code.interface_version()
     assert (major, minor) >= (0, 3)
 
 

@@ -14,13 +14,15 @@ from jax import Array
 
 import nirjax
 from benchmarks.workloads import DT, recurrent
-from nirjax.kernels import cpu, time_loop
+from nirjax.kernels import cpu_rows, machine_code, time_loop
 from nirjax.kernels import walk as scan
 from nirjax.kernels.llvm_step import NotKnownError
 from nirjax.kernels.time_loop import Loop
 from nirjax.surrogate import sigmoid, spike
 
-pytestmark = pytest.mark.skipif(not cpu.available(), reason="llvmlite is not installed, or jaxlib's interface unknown")
+pytestmark = pytest.mark.skipif(
+    not machine_code.available(), reason="llvmlite is not installed, or jaxlib's interface unknown"
+)
 
 TARGET = "nirjax_walk_"
 
@@ -44,7 +46,7 @@ def arrays(steps: int, samples: int, n: int, m: int) -> list[Array]:
 
 
 def assert_equals_the_scan(meaning: Callable[..., list[Array]], given: list[Array], **choices: Any) -> None:
-    found = jax.jit(functools.partial(meaning, walk=functools.partial(cpu.as_rows, lead=1), **choices))(*given)
+    found = jax.jit(functools.partial(meaning, walk=functools.partial(cpu_rows.as_rows, lead=1), **choices))(*given)
     wanted = jax.jit(functools.partial(meaning, walk=scan.walk, **choices))(*given)
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
@@ -94,7 +96,7 @@ def test_products_are_those_of_numpy(inside: int, outside: int, samples: int, tu
 
     if (inside == 1 and turned) or matrix.shape[0] == 1:
         pytest.skip("a matrix of one line counts as a row")
-    run = jax.jit(functools.partial(cpu.as_rows, step, lead=1))
+    run = jax.jit(functools.partial(cpu_rows.as_rows, step, lead=1))
     _, (found,) = run([jnp.asarray(matrix)], [jnp.zeros((samples, 2))], [jnp.asarray(x)])
     np.testing.assert_array_equal(found, x @ (matrix.T if turned else matrix))
 
@@ -102,7 +104,7 @@ def test_products_are_those_of_numpy(inside: int, outside: int, samples: int, tu
 def test_what_is_no_work_on_rows_is_not_known() -> None:
     def of(function: Callable[[Array], Array]) -> None:
         step = lambda c, carry, rows: ([carry[0]], [function(rows[0])])  # noqa: E731
-        cpu.as_rows(step, [], [jnp.zeros((2, 4))], [jnp.zeros((3, 2, 4))], lead=1)
+        cpu_rows.as_rows(step, [], [jnp.zeros((2, 4))], [jnp.zeros((3, 2, 4))], lead=1)
 
     for function in (lambda x: x + x.sum(), lambda x: x[:, ::-1], lambda x: x @ x.T @ x, jnp.tanh):
         with pytest.raises(NotKnownError):
