@@ -10,9 +10,8 @@ So:
                                                       memory to keep them, at least sqrt(T)/2 steps, recomputed
     products outweigh elementwise work, and there is
     memory                                            one block, nothing recomputed
-    else                                              blocks of about 512 rows (twice that where there is a cycle, whose
-                                                      steps are kept within a block), at least sqrt(T)/2 steps,
-                                                      recomputed
+    else                                              blocks that fill the cache, of 512 rows at least (twice that where
+                                                      there is a cycle) and sqrt(T)/2 steps, recomputed
 
 A convolution has enough rows in a single image, so that nothing is lost by a short block. The figures are from two CPU
 cores.
@@ -35,7 +34,7 @@ from nirjax.dialects.discretisation import check_choice
 from nirjax.errors import ArgumentError
 
 CACHE = 4 * 2**20
-"""Bytes of emitted values that still count as close to the processor, for a convolution's block."""
+"""Bytes of emitted values that still count as close to the processor, for a block."""
 
 NEAR = 24 * 2**20
 """Bytes of emitted values up to which blocks bring less than they cost."""
@@ -138,7 +137,7 @@ def _on_cpu(time: int, samples: int, work: Work) -> Schedule:
     if total <= (KEPT if work.multiplied >= OUTWEIGH * work.values else NEAR):
         return WHOLE
     rows = 2 * ROWS if work.cyclic else ROWS
-    wished = max(rows // max(samples, 1), math.isqrt(time) // 2, 1)
+    wished = max(rows // max(samples, 1), CACHE // max(samples * work.emitted, 1), math.isqrt(time) // 2, 1)
     length = block_length(time, wished)
     return WHOLE if length >= time else Schedule(length)
 

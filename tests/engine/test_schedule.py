@@ -67,9 +67,14 @@ def test_auto_takes_blocks_of_about_the_square_root_of_a_long_time() -> None:
 
 
 def test_auto_takes_longer_blocks_where_there_is_a_cycle() -> None:
-    plain, cyclic = Work(4000, 0, 1000, False), Work(4000, 0, 1000, False, cyclic=True)
+    plain, cyclic = Work(16_000, 0, 4000, False), Work(16_000, 0, 4000, False, cyclic=True)
     assert choose(250, 128, plain) == nirjax.Schedule(5)
     assert choose(250, 128, cyclic) == nirjax.Schedule(10)
+
+
+def test_auto_fills_the_cache_where_little_is_emitted() -> None:
+    assert choose(10_000, 4, Work(1536, 8192, 384, False)) == nirjax.Schedule(625)
+    assert choose(10_000, 128, Work(48, 1000, 12, False)) == nirjax.Schedule(625)
 
 
 def test_what_is_given_is_taken() -> None:
