@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nirjax.dialects import Dialect
+from nirjax.dialects import Dialect, Discretisation
 from nirjax.errors import NIRWarning, quoted
 from nirjax.ir.digest import content_digest
 from nirjax.ir.graph import NIRGraph
@@ -70,3 +70,19 @@ def _number(value: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return found if math.isfinite(found) else None
+
+
+def warn_of_unused_surrogate(rules: Mapping[str, Discretisation]) -> None:
+    """Warn where a surrogate is given, and a spiking node's rule has a derivative of its own.
+
+    Args:
+        rules: spiking node to its discretisation.
+    """
+    own = [name for name, rule in rules.items() if rule.spike_gradient == "linear"]
+    if own:
+        warnings.warn(
+            f"node {own[0]!r}: the dialect has a derivative of spikes of its own, and the surrogate is not used. "
+            f"overrides={{'*': {{'spike_gradient': 'crossing'}}}} lets it be.",
+            NIRWarning,
+            stacklevel=3,
+        )

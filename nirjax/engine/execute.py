@@ -22,7 +22,7 @@ from nirjax.engine.schedule import Schedule
 from nirjax.engine.states import Params, States, initial_state, register_name, taken
 from nirjax.ir.nodes import Shape
 from nirjax.kernels.loops import loop
-from nirjax.kernels.node_loop import node_loop
+from nirjax.kernels.node_loop import BIAS, node_loop
 from nirjax.primitives.base import Constants, Primitive, Site, State
 
 Values = dict[str, Array]
@@ -68,17 +68,31 @@ def run_block(
         the new states, Output node to values, and "node.variable" to traces, each (steps, *batch, *shape).
     """
     states, values, traces = dict(states), Values(), Values()
+    late = _late_biases(plan, record) if schedule.fused != "never" else {}
     for stage in plan.stages:
         if stage.cyclic:
             _run_cycle(plan, stage, constants, states, values, traces, record, inputs, schedule)
         else:
             name = stage.members[0]
             xs = _arriving(plan, name, plan.sources[name], values, inputs)
-            values[name] = _run_alone(plan, name, constants[name], states, xs, traces, record, schedule.fused)
+            own, bias = dict(constants[name]), constants[late[name]]["bias"] if name in late else None
+            if name in late.values():
+                del own["bias"]
+            values[name] = _run_alone(plan, name, own, states, xs, traces, record, schedule.fused, bias)
     for name, variable in record:
         if variable in ("output", "spikes"):
             traces[f"{name}.{variable}"] = _in_layout(plan, name, values[name], last=False)
     return states, {name: values[name] for name in plan.outputs}, traces
+
+
+def _late_biases(plan: Plan, record: Record) -> dict[str, str]:
+    """Neurons whose loop adds the bias of the one node that they read and nobody else does; and that node."""
+    read = [source for sources in plan.sources.values() for source in sources]
+    shown = {*plan.outputs, *(name for name, _ in record)}
+    lone = {stage.members[0] for stage in plan.stages if not stage.cyclic}
+    pairs = {name: plan.sources[name][0] for name in lone if len(plan.sources[name]) == 1}
+    fit = {name: plan.primitives[name].elementwise and plan.primitives[pairs[name]].late_bias for name in pairs}
+    return {name: at for name, at in pairs.items() if fit[name] and read.count(at) == 1 and at in lone - shown}
 
 
 def _arriving(plan: Plan, name: str, sources: tuple[str, ...], values: Values, inputs: Values) -> Array:
@@ -112,6 +126,7 @@ def _run_alone(
     traces: Values,
     record: Record,
     fused: str,
+    bias: Array | None = None,
 ) -> Array:
     """A node that lies on no cycle, over the whole block."""
     site, primitive = plan.sites[name], plan.primitives[name]
@@ -126,8 +141,12 @@ def _run_alone(
     flat, shape = name in plan.flat, site.output_shape
     given = _as_vector(shape, False, xs) if flat else xs
     if primitive.elementwise and fused != "never":
+        if bias is not None:
+            bias = jnp.broadcast_to(bias.reshape(*bias.shape, *[1] * (len(shape) - bias.ndim)), shape)
+            bias = _as_vector(shape, last, bias) if flat else bias
+        own = constants if bias is None else {**constants, BIAS: bias}
         untried = fused == "always"
-        states[name], ys, kept = node_loop(site, primitive, constants, states[name], given, wanted, untried)
+        states[name], ys, kept = node_loop(site, primitive, own, states[name], given, wanted, untried)
     else:
         states[name], ys, kept = _node_steps(site, primitive, constants, states[name], given, wanted)
     if flat:

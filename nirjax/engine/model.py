@@ -19,20 +19,21 @@ from jax.typing import ArrayLike, DTypeLike
 
 from nirjax import surrogate as surrogates
 from nirjax.dialects import Dialect, Discretisation, dialect_of
-from nirjax.dialects.provenance import warn_of_other_semantics
+from nirjax.dialects.provenance import warn_of_other_semantics, warn_of_unused_surrogate
 from nirjax.engine import execute
 from nirjax.engine.inputs import checked_inputs, checked_params, checked_states, only_numbers, outward
-from nirjax.engine.lowering import Plan, lower
+from nirjax.engine.lowering import lower
 from nirjax.engine.program import Program
 from nirjax.engine.records import parameter_names, trace_names
 from nirjax.engine.schedule import AUTO, WHOLE, Schedule, choose, schedule_of
 from nirjax.engine.states import States, initial_state
 from nirjax.engine.table import table
-from nirjax.errors import ArgumentError, NIRWarning, ParameterError
+from nirjax.errors import ArgumentError, ParameterError
 from nirjax.ir.graph import Edge, NIRGraph
 from nirjax.ir.grids import Grid
 from nirjax.ir.patterns import matching
 from nirjax.ir.reference import as_graph
+from nirjax.ir.timestep import checked_dt
 from nirjax.primitives.base import Primitive
 from nirjax.primitives.registry import registry_with
 from nirjax.surrogate import Surrogate
@@ -266,7 +267,7 @@ def from_nir(
         PatternError: see `nirjax.engine.lowering.lower`.
     """
     graph = as_graph(graph)
-    dt = _checked_dt(dt, graph)
+    dt = checked_dt(dt, graph)
     kind = _checked_dtype(dtype)
     narrow = _checked_product_dtype(product_dtype, kind)
     chosen = surrogate if surrogate is not None else surrogates.fast_sigmoid()
@@ -285,7 +286,7 @@ def from_nir(
         product_dtype=narrow,
     )
     if surrogate is not None:
-        _warn_of_unused_surrogate(plan)
+        warn_of_unused_surrogate({n: plan.sites[n].rule for n, p in plan.primitives.items() if p.spiking})
     warn_of_other_semantics(graph, dt, lowered_dialect)
     program = Program(
         graph,
@@ -304,33 +305,6 @@ def from_nir(
     for name, field in parameter_names(plan).values():
         params.setdefault(name, {})[field] = jnp.asarray(getattr(plan.sites[name].node, field), kind)
     return Model(params, program)
-
-
-def _warn_of_unused_surrogate(plan: Plan) -> None:
-    spiking = [plan.sites[name] for name, primitive in plan.primitives.items() if primitive.spiking]
-    own = [site.name for site in spiking if site.rule.spike_gradient == "linear"]
-    if own:
-        warnings.warn(
-            f"node {own[0]!r}: the dialect has a derivative of spikes of its own, and the surrogate is not used. "
-            f"overrides={{'*': {{'spike_gradient': 'crossing'}}}} lets it be.",
-            NIRWarning,
-            stacklevel=3,
-        )
-
-
-def _checked_dt(dt: float | None, graph: NIRGraph) -> float:
-    if dt is None:
-        from nirjax.ir.timestep import suggest_dt
-
-        hints = "; ".join(str(hint) for hint in suggest_dt(graph))
-        raise ArgumentError(
-            "the time step is missing, and a NIR file does not carry one",
-            field="dt",
-            hint=f"What the parameters hint at: {hints}." if hints else "Give the step that the exporter ran with.",
-        )
-    if isinstance(dt, bool) or not isinstance(dt, int | float | np.floating | np.integer) or not 0 < dt < float("inf"):
-        raise ArgumentError("the time step is a positive number", field="dt", found=dt)
-    return float(dt)
 
 
 def _checked_dtype(dtype: DTypeLike | None) -> jnp.dtype:

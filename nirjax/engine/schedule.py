@@ -6,10 +6,10 @@ the cache. Recomputing a block in the backward pass saves memory and its traffic
 So:
 
     all that is emitted is little                     one block, nothing recomputed
-    there are convolutions                            blocks that emit what fits into the cache; where there is no
-                                                      memory to keep them, at least sqrt(T)/2 steps, recomputed
-    products outweigh elementwise work, and there is
-    memory                                            one block, nothing recomputed
+    there are convolutions                            blocks that emit twice what fits into the cache, of sqrt(T)/2
+                                                      steps at least, recomputed
+    products outweigh elementwise work, there is
+    memory, and no cycle                              one block, nothing recomputed
     else                                              blocks that fill the cache, of 512 rows at least (twice that where
                                                       there is a cycle) and sqrt(T)/2 steps, recomputed
 
@@ -38,6 +38,10 @@ CACHE = 4 * 2**20
 
 NEAR = 24 * 2**20
 """Bytes of emitted values up to which blocks bring less than they cost."""
+
+NEAR_IN_CYCLES = 16 * 2**20
+"""The same where there is a cycle, for which more is kept than is emitted. (What a program needs beyond 32 MiB, glibc
+takes from the system anew in every call.)"""
 
 KEPT = 64 * 2**20
 """The most bytes that are kept for the backward pass."""
@@ -132,9 +136,9 @@ def _on_accelerator(time: int, samples: int, work: Work) -> Schedule:
 def _on_cpu(time: int, samples: int, work: Work) -> Schedule:
     total = time * samples * work.emitted
     if work.convolves and total > CACHE:
-        wished, recompute = max(CACHE // (samples * work.emitted), 1), total > KEPT
-        return Schedule(block_length(time, max(wished, math.isqrt(time) // 2) if recompute else wished), recompute)
-    if total <= (KEPT if work.multiplied >= OUTWEIGH * work.values else NEAR):
+        return Schedule(block_length(time, max(2 * CACHE // (samples * work.emitted), math.isqrt(time) // 2, 1)))
+    heavy = work.multiplied >= OUTWEIGH * work.values
+    if total <= (NEAR_IN_CYCLES if work.cyclic else KEPT if heavy else NEAR):
         return WHOLE
     rows = 2 * ROWS if work.cyclic else ROWS
     wished = max(rows // max(samples, 1), CACHE // max(samples * work.emitted, 1), math.isqrt(time) // 2, 1)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nirjax.errors import ArgumentError
 from nirjax.ir.inline import inline
 from nirjax.ir.nodes import IF, LIF, CubaLI, CubaLIF, NIRNode
 
@@ -150,3 +151,21 @@ def _unit(nodes: dict[str, NIRNode]) -> list[Hint]:
             )
         ]
     return []
+
+
+def checked_dt(dt: float | None, graph: Any) -> float:
+    """The time step as a number.
+
+    Raises:
+        ArgumentError: it is missing, or no positive number.
+    """
+    if dt is None:
+        hints = "; ".join(str(hint) for hint in suggest_dt(graph))
+        raise ArgumentError(
+            "the time step is missing, and a NIR file does not carry one",
+            field="dt",
+            hint=f"What the parameters hint at: {hints}." if hints else "Give the step that the exporter ran with.",
+        )
+    if isinstance(dt, bool) or not isinstance(dt, int | float | np.floating | np.integer) or not 0 < dt < float("inf"):
+        raise ArgumentError("the time step is a positive number", field="dt", found=dt)
+    return float(dt)

@@ -24,7 +24,13 @@ WIDTH = 16
 FLOATS = {"float32": "float", "float64": "double"}
 """What LLVM calls the dtypes that it computes with here."""
 
-ARITHMETIC = {"add": "fadd contract", "add_any": "fadd contract", "sub": "fsub contract", "mul": "fmul contract", "div": "fdiv contract"}
+ARITHMETIC = {
+    "add": "fadd contract",
+    "add_any": "fadd contract",
+    "sub": "fsub contract",
+    "mul": "fmul contract",
+    "div": "fdiv contract",
+}
 COMPARISONS = {"gt": "ogt", "ge": "oge", "lt": "olt", "le": "ole", "eq": "oeq", "ne": "une"}
 LOGIC = {"and": "and", "or": "or", "xor": "xor"}
 INTRINSICS = {"max": "maximum", "min": "minimum", "abs": "fabs", "sqrt": "sqrt", "floor": "floor", "ceil": "ceil"}

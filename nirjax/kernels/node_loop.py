@@ -11,6 +11,9 @@ from jax import Array
 from nirjax.kernels.time_loop import Loop, chosen, time_loop
 from nirjax.primitives.base import Constants, Primitive, Site, State
 
+BIAS = "bias of the input"
+"""The constant that is added to the input, where there is one."""
+
 
 @dataclass(frozen=True)
 class _Step:
@@ -25,7 +28,8 @@ class _Step:
         constants = dict(zip(self.constants, arrays, strict=False))
         state = dict(zip(self.states, arrays[len(self.constants) :], strict=False))
         assert self.primitive.step is not None
-        after, y = self.primitive.step(self.site, constants, state, arrays[-1])
+        x = arrays[-1] + constants.pop(BIAS) if BIAS in constants else arrays[-1]
+        after, y = self.primitive.step(self.site, constants, state, x)
         return [*(after[name] for name in self.states), y]
 
 
@@ -42,7 +46,7 @@ def node_loop(
 
     Args:
         site: of the node; primitive: its meaning.
-        constants: each of a shape that broadcasts to one of `xs` behind the time.
+        constants: each of a shape that broadcasts to one of `xs` behind the time; and BIAS, if there is one.
         state, xs: (*batch, *shape) and (time, *batch, *shape); the shape may have its axes as one.
         wanted: names of state variables to trace.
         untried: kernels too that no device has run yet.

@@ -104,6 +104,7 @@ class Primitive:
         prepare: (site, params) -> constants: what `step` needs and no step changes; by default the parameters.
         variables: names of the state's entries that can be recorded.
         spiking: the output is spikes, recorded as `spikes` too.
+        late_bias: `apply` adds the parameter `bias` to what it gives, or nothing if there is none.
         elementwise: `step` treats every element of a stateful node alike, so that it may be given its axes as one.
         block: (site, constants, state, xs) -> (state, ys) over a block of time steps, xs (time, *batch, *input_shape);
             equal to the scan of `step`, for a primitive that can do better.
@@ -119,6 +120,7 @@ class Primitive:
     prepare: Callable[[Site, Parameters], Constants] = _unchanged
     variables: tuple[str, ...] = ()
     spiking: bool = False
+    late_bias: bool = False
     elementwise: bool = False
     block: Callable[[Site, Constants, State, Array], tuple[State, Array]] | None = None
     holds: Callable[[Site], bool] = lambda site: True

@@ -38,7 +38,8 @@ def convolve(site: Site, params: Parameters, x: Array) -> Array:
         y = channels_last.convolve(samples, weight, **window)
     else:
         y = _grouped(samples, weight, node.group_count(), **window)
-    return (y + params["bias"]).reshape(*x.shape[: x.ndim - axes], *y.shape[1:])
+    y = y + params["bias"] if "bias" in params else y
+    return y.reshape(*x.shape[: x.ndim - axes], *y.shape[1:])
 
 
 def _grouped(
@@ -98,7 +99,7 @@ def _spatial(node: type[NIRNode], last: Callable[[Site, Parameters, Array], Arra
         channels = x.ndim - len(site.input_shape)
         return jnp.moveaxis(last(site, params, jnp.moveaxis(x, channels, -1)), -1, channels)
 
-    return Primitive(node, apply=apply, channels_last=last)
+    return Primitive(node, apply=apply, channels_last=last, late_bias=last is convolve)
 
 
 CONVOLUTIONS = (

@@ -39,7 +39,8 @@ def linear(site: Site, params: Parameters, x: Array) -> Array:
 
 def affine(site: Site, params: Parameters, x: Array) -> Array:
     """y = W x + b."""
-    return linear(site, params, x) + params["bias"]
+    y = linear(site, params, x)
+    return y + params["bias"] if "bias" in params else y
 
 
 def scale(site: Site, params: Parameters, x: Array) -> Array:
@@ -67,7 +68,7 @@ def identity(site: Site, params: Parameters, x: Array) -> Array:
 
 
 LINEAR = (
-    Primitive(Affine, apply=affine, prepare=prepare),
+    Primitive(Affine, apply=affine, prepare=prepare, late_bias=True),
     Primitive(Linear, apply=linear, prepare=prepare),
     Primitive(Scale, apply=scale),
     Primitive(Threshold, apply=threshold, spiking=True),
