@@ -53,7 +53,7 @@ def with_late_weights(
             return run(weights, jax.tree.unflatten(tree, leaves), shifts, names)
 
         taken = jax.eval_shape(lambda: run(weights, others, {}, names)[1])
-        shifts = {name: _nothing(apply, name, weights[name], taken[name]) for name in names}
+        shifts = {name: _nothing(apply, name, weights[name], taken[name], places) for name in names}
         moved = [place for place, moves in zip(places, moving, strict=True) if moves]
         (found, taken), push = jax.linearize(of_moved, moved, shifts)
         shifts = {name: _shift(apply, name, weights[name], to_weights[name], taken[name]) for name in names}
@@ -78,9 +78,11 @@ def _still(move: Any) -> bool:
     return isinstance(move, SymbolicZero)
 
 
-def _nothing(apply: Callable[..., Array], name: str, weights: Any, taken: Any) -> Array:
+def _nothing(apply: Callable[..., Array], name: str, weights: Any, taken: Any, others: list[Array]) -> Array:
+    """A shift that nobody looks at: any array of its shape, for which no memory has to be filled; or zeros."""
     given = jax.eval_shape(lambda weights, taken: apply(name, weights, taken), weights, taken)
-    return jnp.zeros(given.shape, given.dtype)
+    alike = (one for one in others if one.shape == given.shape and one.dtype == given.dtype)
+    return next(alike, jnp.zeros(given.shape, given.dtype))
 
 
 def _shift(apply: Callable[..., Array], name: str, weights: Any, to_weights: Any, taken: Array) -> Array:

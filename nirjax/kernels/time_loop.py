@@ -132,17 +132,29 @@ def tangent(*arrays: Array, loop: Loop, kept: Flags, moved: Flags, walk: Walk = 
     return [*last, *results]
 
 
-def adjoint(*arrays: Array, loop: Loop, kept: Flags, moved: Flags, walk: Walk = walk) -> list[Array]:
-    """(*constants, *states before each step, *xs, *cotangents of what `forward` gives) -> those of the moved inputs."""
-    constants, before, xs, cotangents = loop.parted(arrays)
+def adjoint(
+    *arrays: Array, loop: Loop, kept: Flags, moved: Flags, pushed: Flags | None = None, walk: Walk = walk
+) -> list[Array]:
+    """(*constants, *states before each step, *xs, *cotangents of what `forward` gives) -> those of the moved inputs.
+
+    Cotangents that are zero are left out, as `pushed` says: of each, whether it is given.
+    """
+    constants, before, xs, given = loop.parted(arrays)
     outputs = loop.states + loop.outputs
-    last, to_ys, to_before = cotangents[: loop.states], cotangents[loop.states : outputs], cotangents[outputs:]
+    pushed = (True,) * (outputs + sum(kept)) if pushed is None else pushed
+    rest = iter(given)
+    last = [next(rest) if push else jnp.zeros_like(b[0]) for b, push in zip(before, pushed, strict=False)]
+    of_now = pushed[loop.states :]
     of_constants, of_states, of_xs, _ = loop.parted(moved)
     wanted = (*of_constants, *[True] * loop.states, *of_xs)
     sums = sum(of_constants)
 
     def step(constants: Arrays, carry: Arrays, rows: Arrays) -> tuple[list[Array], list[Array]]:
-        now, to_now = rows[: loop.states + loop.sequences], rows[loop.states + loop.sequences :]
+        now = rows[: loop.states + loop.sequences]
+        rest = iter(rows[loop.states + loop.sequences :])
+        shapes = jax.eval_shape(lambda *now: list(loop.step(*now)), *constants, *now)[loop.states :]
+        shapes += chosen(now[: loop.states], kept)
+        to_now = [next(rest) if push else jnp.zeros(s.shape, s.dtype) for s, push in zip(shapes, of_now, strict=True)]
         to_y, to_kept = to_now[: loop.outputs], to_now[loop.outputs :]
         found = loop.pull(wanted, (*constants, *now), (*carry[sums:], *to_y))
         totals = [total + one for total, one in zip(carry[:sums], found[:sums], strict=True)]
@@ -152,7 +164,7 @@ def adjoint(*arrays: Array, loop: Loop, kept: Flags, moved: Flags, walk: Walk = 
         return [*totals, *to_state], found[sums + loop.states :]
 
     zeros = [jnp.zeros_like(constant) for constant in chosen(constants, of_constants)]
-    carry, to_xs = walk(step, constants, [*zeros, *last], [*before, *xs, *to_ys, *to_before], backward=True)
+    carry, to_xs = walk(step, constants, [*zeros, *last], [*before, *xs, *rest], backward=True)
     return [*carry[:sums], *chosen(carry[sums:], of_states), *to_xs]
 
 
@@ -163,11 +175,13 @@ def _roles(loop: Loop, **choices: Flags) -> dict[str, list[str]]:
     """What each array stands for that an operation takes or gives."""
     states, kept = [STATE] * loop.states, [SEQUENCE] * sum(choices["kept"])
     inputs = [*[CONSTANT] * loop.constants, *states, *[SEQUENCE] * loop.sequences]
+    results = [*states, *[SEQUENCE] * loop.outputs, *kept]
     return {
         "inputs": inputs,
         "residuals": [*[CONSTANT] * loop.constants, *[SEQUENCE] * (loop.states + loop.sequences)],
         "moved": chosen(inputs, choices.get("moved", [True] * loop.inputs)),
-        "results": [*states, *[SEQUENCE] * loop.outputs, *kept],
+        "results": results,
+        "pushed": chosen(results, choices.get("pushed", [True] * len(results))),
     }
 
 
@@ -195,10 +209,9 @@ def _operation(name: str, meaning: Callable[..., list[Array]], takes: Sequence[s
     operation.multiple_results = True
     wants_devices(operation)
 
-    @functools.partial(jax.jit, static_argnames=("loop", "kept", "moved"))
-    def run(*arrays: Array, loop: Loop, kept: Flags, moved: Flags | None = None) -> list[Array]:
-        moved_too = {} if moved is None else {"moved": moved}
-        return operation.bind(*arrays, loop=loop, kept=kept, **moved_too)  # type: ignore[no-any-return,no-untyped-call]
+    @functools.partial(jax.jit, static_argnames=("loop", "kept", "moved", "pushed"))
+    def run(*arrays: Array, **choices: Any) -> list[Array]:
+        return operation.bind(*arrays, **choices)  # type: ignore[no-any-return,no-untyped-call]
 
     def shapes(*arrays: Any, **choices: Any) -> list[ShapedArray]:
         found = jax.eval_shape(functools.partial(meaning, **choices), *arrays)
@@ -260,7 +273,7 @@ def _own_shapes(arrays: Arrays, axes: Sequence[int | None], loop: Loop, moved: F
 
 _forward = _operation("time_loop", forward, ("inputs",), "results")
 _tangent = _operation("time_loop_tangent", tangent, ("residuals", "moved"), "results")
-_adjoint = _operation("time_loop_adjoint", adjoint, ("residuals", "results"), "moved")
+_adjoint = _operation("time_loop_adjoint", adjoint, ("residuals", "pushed"), "moved")
 
 
 def _derivative(primals: Arrays, tangents: Sequence[Any], *, loop: Loop, kept: Flags) -> tuple[Any, Any]:
@@ -277,9 +290,9 @@ def _transposed(cotangents: Sequence[Any], *arrays: Any, loop: Loop, kept: Flags
     linear = [ad.is_undefined_primal(one) for one in arrays[loop.inputs :]]  # type: ignore[no-untyped-call]
     rest = iter(linear)
     wanted = tuple(move and next(rest) for move in moved)
-    given = [ad.instantiate_zeros(one) for one in cotangents]  # type: ignore[no-untyped-call]
-    residuals = arrays[: loop.inputs]
-    found = _adjoint.bind(*residuals, *given, loop=loop, kept=kept, moved=wanted)  # type: ignore[no-untyped-call]
+    pushed = tuple(not isinstance(one, ad.Zero) for one in cotangents)
+    arrays = (*arrays[: loop.inputs], *chosen(cotangents, pushed))
+    found = _adjoint.bind(*arrays, loop=loop, kept=kept, moved=wanted, pushed=pushed)  # type: ignore[no-untyped-call]
     rest = iter(found)
     return [None] * loop.inputs + [next(rest) if one else None for one in linear]
 
