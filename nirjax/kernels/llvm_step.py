@@ -1,7 +1,8 @@
 """A step of a walk as LLVM instructions, for vectors of any width.
 
 Every value of a step is a vector of `width` lanes, one an element; scalars are vectors of equal lanes. Instructions
-are IEEE's own, in the order of the step and without contraction, so that a lane computes what NumPy would, bit for bit.
+are IEEE's own, in the order of the step. A product and a sum may be contracted to one instruction that rounds once,
+where the processor has it: so does XLA, and the lanes are bit for bit what its scan gives.
 """
 
 from __future__ import annotations

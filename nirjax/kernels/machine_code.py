@@ -18,7 +18,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from nirjax.kernels.llvm_handler import VERSIONS
-from nirjax.kernels.llvm_step import FLOATS
+from nirjax.kernels.llvm_step import FLOATS, NotKnownError
 from nirjax.kernels.walk import Arrays
 
 NAME = "walk"
@@ -69,9 +69,15 @@ def compiled(text: str) -> str:
 
     Returns:
         the name by which XLA knows it, which says what it computes.
+
+    Raises:
+        NotKnownError: LLVM cannot, on this machine.
     """
     name = f"nirjax_walk_{hashlib.sha256(text.encode()).hexdigest()[:32]}"
-    _registered(name, text)
+    try:
+        _registered(name, text)
+    except RuntimeError as error:
+        raise NotKnownError(str(error)) from error
     return name
 
 
