@@ -10,8 +10,8 @@ So:
                                                       steps at least, recomputed
     products outweigh elementwise work, there is
     memory, and no cycle                              one block, nothing recomputed
-    else                                              blocks that fill the cache, of 512 rows at least (twice that where
-                                                      there is a cycle) and sqrt(T)/2 steps, recomputed
+    else                                              blocks that fill the cache, of 1024 rows at least and sqrt(T)/2
+                                                      steps, recomputed
 
 A convolution has enough rows in a single image, so that nothing is lost by a short block. The figures are from two CPU
 cores.
@@ -49,7 +49,7 @@ KEPT = 64 * 2**20
 KEPT_ON_ACCELERATOR = 4 * 2**30
 """The same on an accelerator."""
 
-ROWS = 512
+ROWS = 1024
 """Rows with which a product is fast."""
 
 OUTWEIGH = 64
@@ -140,8 +140,7 @@ def _on_cpu(time: int, samples: int, work: Work) -> Schedule:
     heavy = work.multiplied >= OUTWEIGH * work.values
     if total <= (NEAR_IN_CYCLES if work.cyclic else KEPT if heavy else NEAR):
         return WHOLE
-    rows = 2 * ROWS if work.cyclic else ROWS
-    wished = max(rows // max(samples, 1), CACHE // max(samples * work.emitted, 1), math.isqrt(time) // 2, 1)
+    wished = max(ROWS // max(samples, 1), CACHE // max(samples * work.emitted, 1), math.isqrt(time) // 2, 1)
     length = block_length(time, wished)
     return WHOLE if length >= time else Schedule(length)
 

@@ -303,10 +303,18 @@ there:
   ret ptr %place
 several:
   %first = urem i64 %begin, %period
+  %end = add i64 %first, %length
+  %within = icmp ule i64 %end, %period
+  br i1 %within, label %inside, label %begins
+inside:
+  %first.bytes = mul i64 %first, %size
+  %first.place = getelementptr i8, ptr %row, i64 %first.bytes
+  ret ptr %first.place
+begins:
   br label %piece
 piece:
-  %from = phi i64 [ %first, %several ], [ 0, %piece ]
-  %filled = phi i64 [ 0, %several ], [ %more, %piece ]
+  %from = phi i64 [ %first, %begins ], [ 0, %piece ]
+  %filled = phi i64 [ 0, %begins ], [ %more, %piece ]
   %left = sub i64 %length, %filled
   %rest = sub i64 %period, %from
   %now = call i64 @llvm.smin.i64(i64 %left, i64 %rest)

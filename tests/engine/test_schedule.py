@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nirjax
-from nirjax.engine.schedule import KEPT, KEPT_ON_ACCELERATOR, NEAR, ROWS, Work, block_length, choose, schedule_of
+from nirjax.engine.schedule import (
+    KEPT,
+    KEPT_ON_ACCELERATOR,
+    NEAR,
+    NEAR_IN_CYCLES,
+    ROWS,
+    Work,
+    block_length,
+    choose,
+    schedule_of,
+)
 from nirjax.errors import ArgumentError
 
 
@@ -46,7 +56,7 @@ def test_auto_keeps_everything_where_products_outweigh_the_rest_and_there_is_mem
     heavy = _work(1000, 1_000_000)
     assert choose(1000, 1, heavy) == nirjax.Schedule(None, recompute=False)
     assert choose(KEPT // 4000 + 1, 1, heavy).recompute
-    assert choose(1000, 1, _work(8000, 0)).recompute
+    assert choose(1000, 10, _work(8000, 0)).recompute
 
 
 def test_auto_takes_blocks_that_fit_into_the_cache_where_there_are_convolutions() -> None:
@@ -66,10 +76,13 @@ def test_auto_takes_blocks_of_about_the_square_root_of_a_long_time() -> None:
         assert time**0.5 / 4 <= block <= 2 * time**0.5
 
 
-def test_auto_takes_longer_blocks_where_there_is_a_cycle() -> None:
+def test_auto_keeps_less_where_there_is_a_cycle() -> None:
     plain, cyclic = Work(16_000, 0, 4000, False), Work(16_000, 0, 4000, False, cyclic=True)
-    assert choose(250, 128, plain) == nirjax.Schedule(5)
-    assert choose(250, 128, cyclic) == nirjax.Schedule(10)
+    assert choose(250, 128, plain) == choose(250, 128, cyclic) == nirjax.Schedule(10)
+    plain, cyclic = Work(4000, 0, 1000, False), Work(4000, 0, 1000, False, cyclic=True)
+    assert choose(1280, 4, plain) == nirjax.Schedule(None, recompute=False)
+    assert NEAR_IN_CYCLES < 1280 * 4 * 4000 <= NEAR
+    assert choose(1280, 4, cyclic) == nirjax.Schedule(256)
 
 
 def test_auto_fills_the_cache_where_little_is_emitted() -> None:
