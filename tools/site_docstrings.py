@@ -15,6 +15,14 @@ SECTION = re.compile(r"^(Args|Attributes|Raises):\n((?: {4}.*\n|\n)+)", re.MULTI
 ENTRY = re.compile(r"^ {4}(?=\S)", re.MULTILINE)
 
 
+STAR = re.compile(r"(`[^`]*`)|(?<![\w*\\])\*(?=[\w.])")
+"""The star of *batch or of a pattern, which Markdown would take for emphasis; and code, in which it would not."""
+
+
+def _starred(words: str) -> str:
+    return STAR.sub(lambda found: found[1] or r"\*", words)
+
+
 def markdown(text: str) -> str:
     """The docstring, without its indentation, in Google's style and Markdown."""
 
@@ -25,6 +33,7 @@ def markdown(text: str) -> str:
     text = MATH.sub(equation, text + "\n")
     text = INLINE.sub(lambda found: mathml(found[1], "inline"), text)
     text = LINK.sub(lambda found: f"[{' '.join(found[1].split())}]({found[2]})", text)
+    text = re.sub(r"^(?! ).+$", lambda found: _starred(found[0]), text, flags=re.MULTILINE)
     return SECTION.sub(lambda found: f"{found[1]}:\n{_entries(found[1], found[2])}\n", text)
 
 
@@ -45,7 +54,7 @@ def _entries(section: str, text: str) -> str:
         else:
             words = entry.partition(":")[2]
         named = [names] if section == "Raises" else re.split(r", +", names)
-        entries += [f"    {re.sub(' +', ' ', name)}: {words.strip()}\n" for name in named]
+        entries += [f"    {re.sub(' +', ' ', name)}: {_starred(words.strip())}\n" for name in named]
     return "".join(entries)
 
 

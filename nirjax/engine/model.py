@@ -264,7 +264,7 @@ def from_nir(
     Raises:
         ArgumentError: dt is missing (the message quotes what the parameters hint at) or not positive.
         GraphError, AlgebraicLoopError, ShapeError, ParameterError, UnknownNodeError, UnsupportedByTarget,
-        PatternError: see `nirjax.engine.lowering.lower`.
+            PatternError: see `nirjax.engine.lowering.lower`.
     """
     graph = as_graph(graph)
     dt = checked_dt(dt, graph)
