@@ -1,1 +1,1 @@
-"""Fused loops over time for accelerators, each with a plain twin that it must equal."""
+"""Loops over time as one kernel each, for processors and accelerators, equal to a plain scan."""
