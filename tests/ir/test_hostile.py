@@ -211,8 +211,9 @@ for path in {paths!r}:
 
 
 def _is_ours(name: str) -> bool:
-    """Not part of Python, its packages or the system's libraries."""
-    fine = ("/usr/", "/lib", "/proc/self/statm", "/etc/ld.so", "/sys/", "/dev/null", "/proc/cpuinfo", "/etc/localtime")
+    """Not part of Python, its packages or the system's libraries; nor what Python reads to close a child's files."""
+    system = ("/etc/ld.so", "/sys/", "/dev/null", "/proc/cpuinfo", "/etc/localtime")
+    fine = ("/usr/", "/lib", "/proc/self/statm", "/proc/self/fd", *system)
     return name != str(ROOT) and not name.startswith(
         (*fine, sys.prefix, sys.base_prefix, os.path.dirname(os.__file__), str(ROOT / "nirjax"))
     )
