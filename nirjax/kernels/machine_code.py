@@ -10,6 +10,7 @@ import functools
 import hashlib
 import importlib.util
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from nirjax.kernels.walk import Arrays
 
 NAME = "walk"
 """What the handler is called in a program."""
+
+_ONE_AT_A_TIME = threading.Lock()
+"""XLA takes a name once, and threads may lower the same program."""
 
 
 @functools.cache
@@ -75,7 +79,8 @@ def compiled(text: str) -> str:
     """
     name = f"nirjax_walk_{hashlib.sha256(text.encode()).hexdigest()[:32]}"
     try:
-        _registered(name, text)
+        with _ONE_AT_A_TIME:
+            _registered(name, text)
     except RuntimeError as error:
         raise NotKnownError(str(error)) from error
     return name

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -261,6 +262,18 @@ def test_without_it_there_is_the_scan(missing: str, monkeypatch: pytest.MonkeyPa
 def test_the_interface_says_its_version() -> None:
     major, minor = machine_code.interface_version()
     assert (major, minor) >= (0, 3)
+
+
+def test_threads_may_lower_the_same_program() -> None:
+    def step(constants: Any, carry: Any, rows: Any) -> Any:
+        return carry, [rows[0] * 0.1234567]  # that no other test has
+
+    def lowered(_: int) -> str:
+        x = jnp.ones((3, 40))
+        return jax.jit(functools.partial(cpu.as_kernel, step)).lower([], [x[0]], [x]).as_text()
+
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(threads.map(lowered, range(8)))) == 1
 
 
 def test_an_exported_program_runs_where_there_is_no_such_thing() -> None:
