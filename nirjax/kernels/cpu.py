@@ -11,22 +11,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import jax.numpy as jnp
 from jax import Array
 
 from nirjax.kernels import walk as scan
 from nirjax.kernels.llvm_handler import Layout
-from nirjax.kernels.llvm_step import WIDTH, NotKnownError
+from nirjax.kernels.llvm_step import NotKnownError
 from nirjax.kernels.llvm_walk import module
 from nirjax.kernels.machine_code import NAME, call, compiled, fits, interface_version, struct
 from nirjax.kernels.spreading import spread
 from nirjax.kernels.steps import traced
 from nirjax.kernels.walk import Arrays, Step
-
-STREAMED = 32 * 2**20
-"""Bytes of a result beyond which it is written past the caches: none would keep it until it is read."""
 
 
 def walk(
@@ -65,13 +61,11 @@ def as_kernel(
     taken = traced(step, (len(constants), len(carry), len(sequences)), (8,), dtype)
     single = tuple(one.size == 1 and not several for one in constants)
     layout = Layout(single, len(carry), len(sequences), taken.results, str(dtype), backward)
-    module(NAME, taken, layout, interface_version())  # to know whether it can be written
+    name = compiled(module(NAME, taken, layout, interface_version()))
 
     def one_device(constants: Arrays, carry: Arrays, sequences: Arrays) -> tuple[list[Array], list[Array]]:
         time, *shape = sequences[0].shape
         elements = math.prod(shape)
-        streamed = time * elements * dtype.itemsize > STREAMED and elements % WIDTH == 0
-        name = compiled(module(NAME, taken, replace(layout, streamed=streamed), interface_version()))
         own = _row([one for one, alone in zip(constants, single, strict=True) if not alone], shape)
         given = [
             *(_as_row(one, (1,) if alone else own) for one, alone in zip(constants, single, strict=True)),

@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 from jax.custom_derivatives import SymbolicZero
 
 Values = dict[str, Array]
@@ -81,8 +81,8 @@ def _still(move: Any) -> bool:
 def _nothing(apply: Callable[..., Array], name: str, weights: Any, taken: Any, others: list[Array]) -> Array:
     """A shift that nobody looks at: any array of its shape, for which no memory has to be filled; or zeros."""
     given = jax.eval_shape(lambda weights, taken: apply(name, weights, taken), weights, taken)
-    alike = (one for one in others if one.shape == given.shape and one.dtype == given.dtype)
-    return next(alike, jnp.zeros(given.shape, given.dtype))
+    alike = [one for one in others if one.shape == given.shape and one.dtype == given.dtype]
+    return lax.stop_gradient(alike[0]) if alike else jnp.zeros(given.shape, given.dtype)
 
 
 def _shift(apply: Callable[..., Array], name: str, weights: Any, to_weights: Any, taken: Array) -> Array:

@@ -33,7 +33,6 @@ class Layout:
         carried, sequences, results: how many there are of each.
         dtype: of all.
         backward: from the last row to the first.
-        streamed: results are written past the caches, into places that vectors fit into.
     """
 
     single: tuple[bool, ...]
@@ -42,7 +41,6 @@ class Layout:
     results: int
     dtype: str
     backward: bool
-    streamed: bool = False
 
     @property
     def taken(self) -> int:

@@ -196,7 +196,7 @@ def is_truth(dtype: Any) -> bool:
 
 
 def _writable(dtype: Any, scalar: str) -> bool:
-    """Is it a truth value, or the one kind of number? A literal without a dtype of its own is."""
+    """Is it the dtype of truth values, or of the one kind of number?"""
     return is_truth(dtype) or FLOATS.get(str(dtype)) == scalar
 
 

@@ -27,7 +27,7 @@ def module(name: str, step: TracedStep, layout: Layout, version: tuple[int, int]
     uses = set[str]()
     tiles = [_tile(step, layout, width, uses) for width in (WIDTH, 1)]
     cut = Cut(WIDTH, TILE, ALONE)
-    return "\n".join((handler(name, layout, version, cut), *tiles, *sorted(uses), "!0 = !{i32 1}", ""))
+    return "\n".join((handler(name, layout, version, cut), *tiles, *sorted(uses), ""))
 
 
 def _tile(step: TracedStep, layout: Layout, width: int, uses: set[str]) -> str:
@@ -63,7 +63,7 @@ def _tile(step: TracedStep, layout: Layout, width: int, uses: set[str]) -> str:
     ]
     carry, found = write_step(vectors, step, given)
     for address, one in zip((*after, *found_at), (*carry, *found), strict=True):
-        _store(vectors, address, one, size, streamed=layout.streamed and address in found_at and width == WIDTH)
+        _store(vectors, address, one, size)
     left = [
         f"call void @llvm.memcpy.p0.p0.i64(ptr {b}, ptr {a}, i64 %bytes, i1 false)"
         for a, b in zip(first, final, strict=True)
@@ -149,7 +149,6 @@ def _load(writer: Writer, address: str, size: int) -> Value:
     return writer.put(writer.real, f"load {writer.real}, ptr {at.name}, align {size}")
 
 
-def _store(writer: Writer, address: str, value: Value, size: int, *, streamed: bool) -> None:
+def _store(writer: Writer, address: str, value: Value, size: int) -> None:
     at = writer.put("ptr", f"getelementptr {writer.scalar}, ptr {address}, i64 %i")
-    how = f"align {size * WIDTH}, !nontemporal !0" if streamed else f"align {size}"
-    writer.lines.append(f"store {value.type} {value.name}, ptr {at.name}, {how}")
+    writer.lines.append(f"store {value.type} {value.name}, ptr {at.name}, align {size}")

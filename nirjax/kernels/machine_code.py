@@ -46,7 +46,7 @@ def interface_version() -> tuple[int, int]:
 
 
 def fits(constants: Arrays, carry: Arrays, sequences: Arrays) -> bool:
-    """Is machine code to be had for these arrays: a known number of elements, all of one dtype that fits?"""
+    """Is machine code to be had for these arrays: a known number of elements, not none, all of one dtype that fits?"""
     shape, dtype = sequences[0].shape, sequences[0].dtype
     same = all(one.dtype == dtype for one in (*constants, *carry, *sequences))
     return (
@@ -54,7 +54,7 @@ def fits(constants: Arrays, carry: Arrays, sequences: Arrays) -> bool:
         and same
         and str(dtype) in FLOATS
         and all(isinstance(size, int) for size in shape)
-        and 0 not in shape
+        and 0 not in shape[1:]
     )
 
 

@@ -21,8 +21,8 @@ from nirjax.kernels.steps import called
 MATRIX = -1
 """In place of the n of a row."""
 
-SAMPLES = 3
-"""With how many samples a step is traced; no axis of a row may be taken for it."""
+SAMPLES = 1_000_003
+"""With how many samples a step is traced: so many that no axis of a row is taken for them. Nothing is computed."""
 
 
 @dataclass(frozen=True)

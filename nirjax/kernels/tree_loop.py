@@ -9,6 +9,7 @@ from typing import Any
 import jax
 from jax import Array
 
+from nirjax.kernels.machine_code import struct
 from nirjax.kernels.time_loop import Loop, time_loop
 
 TreeStep = Callable[[Any, Any, Any], tuple[Any, Any]]
@@ -37,7 +38,8 @@ def tree_loop(step: TreeStep, constants: Any, carry: Any, rows: Any, lead: int) 
     """
     leaves, tree = jax.tree.flatten((constants, carry, rows))
     counts = [len(jax.tree.leaves(part)) for part in (constants, carry, rows)]
-    after, found = jax.eval_shape(step, constants, carry, jax.tree.map(lambda x: x[0], rows))
+    row = jax.tree.map(lambda x: struct(x.dtype, *x.shape[1:]), rows)
+    after, found = jax.eval_shape(step, constants, carry, row)
     loop = Loop(_Flat(step, tree), counts[0], counts[1], counts[2], len(jax.tree.leaves(found)), lead)
     last, outputs, _ = time_loop(loop, leaves, (False,) * counts[1])
     return jax.tree.unflatten(jax.tree.structure(after), last), jax.tree.unflatten(jax.tree.structure(found), outputs)

@@ -173,6 +173,22 @@ def test_a_feed_forward_graph_multiplies_once_a_block(build: Build, block: int |
     assert set(backward) == {blocks}
 
 
+@pytest.mark.parametrize("build", TOPOLOGIES, ids=lambda build: build.__name__)
+def test_loops_as_kernels_and_late_biases_change_nothing(build: Build) -> None:
+    """Outputs, and gradients of all parameters, are those of plain scans with each bias where the graph has it."""
+    made = build()
+    fused, plain = (nirjax.from_nir(made, dt=1, schedule=nirjax.Schedule(None, fused=f)) for f in ("auto", "never"))
+    x = {name: spikes(6, 2, *node.shape) for name, node in made.inputs.items()}
+
+    def loss(model: nirjax.Model) -> jax.Array:
+        found = jax.tree.leaves(model(x)[0])
+        return sum(jnp.sum(y * jnp.cos(jnp.arange(y.size)).reshape(y.shape)) for y in found)
+
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5, 1e-5), fused(x)[0], plain(x)[0])
+    gradients = jax.jit(jax.grad(loss))(fused), jax.jit(jax.grad(loss))(plain)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-4, 1e-4), gradients[0].params, gradients[1].params)
+
+
 @pytest.mark.parametrize(("block", "blocks"), [(None, 1), (20, 5)])
 def test_a_recurrent_graph_multiplies_every_step_only_in_its_cycle(block: int | None, blocks: int) -> None:
     nodes = {**ports(), "fc": affine(), "lif": lif(), "rec": affine(seed=5), "fc2": affine(seed=2), "lif2": lif()}

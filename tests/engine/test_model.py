@@ -95,7 +95,7 @@ class Directions:
         """With a wide surrogate, so that there are second derivatives."""
         choices: dict[str, Any] = {"dtype": "float64", "surrogate": nirjax.surrogate.sigmoid(2)}
         self.model = nirjax.from_nir(
-            graph({**ports(), "fc": affine(), "lif": lif()}, *nodes.split("|")), dt=1, **choices
+            graph({**ports(), "fc0": affine(seed=3), "fc": affine(), "lif": lif()}, *nodes.split("|")), dt=1, **choices
         )
         self.x, self.weights = spikes(time, 3), np.random.default_rng(0).normal(size=(time, 3))
         random = np.random.default_rng(1)
@@ -130,8 +130,9 @@ def test_forward_and_reverse_mode_agree() -> None:
         (1, "in fc lif out"),
         (4, "in fc lif out"),
         (4, "in lif out|lif fc lif"),
+        (4, "in fc0 lif out|lif fc lif"),
     ],
-    ids=["a step", "a layer", "a cycle"],
+    ids=["a step", "a layer", "a cycle", "a cycle that moving inputs enter"],
 )
 def test_forward_mode_over_reverse_mode_agrees_with_forward_over_forward(time: int, nodes: str) -> None:
     along = Directions(time, nodes)

@@ -92,19 +92,6 @@ def test_threads_share_the_tiles() -> None:
         jax.tree.map(np.testing.assert_array_equal, run(constants, [jnp.zeros(shape)], rows), tuple(wanted))
 
 
-@pytest.mark.parametrize("elements", [2 * TILE + 32, 40])
-def test_large_results_are_written_past_the_caches(elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only where vectors fit into their places; and the same is written."""
-    arrays = [jnp.full(elements, 0.5), jnp.float32(0.75)], [jnp.zeros(elements)], [jnp.ones((3, elements))]
-    wanted = jax.jit(functools.partial(cpu.as_kernel, leaky))(*arrays)
-    texts: list[str] = []
-    monkeypatch.setattr(cpu, "STREAMED", 0)
-    monkeypatch.setattr(cpu, "compiled", lambda text: texts.append(text) or machine_code.compiled(text))
-    found = jax.jit(functools.partial(cpu.as_kernel, leaky))(*arrays)
-    assert ("!nontemporal" in texts[0]) == (elements % WIDTH == 0)
-    jax.tree.map(np.testing.assert_array_equal, found, wanted)
-
-
 def test_no_steps_leave_the_carry() -> None:
     carry = [jnp.arange(40.0)]
     last, results = jax.jit(functools.partial(cpu.as_kernel, leaky))(

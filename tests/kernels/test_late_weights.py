@@ -71,6 +71,17 @@ def test_forward_mode_and_the_second_derivative_too() -> None:
 
 
 @pytest.mark.usefixtures("x64")
+def test_second_derivatives_where_what_enters_moves_too() -> None:
+    given_ = given()
+    along = jax.tree.map(lambda one: jnp.cos(jnp.arange(one.size, dtype=one.dtype)).reshape(one.shape), given_)
+    for outer in (
+        lambda loss: lambda *a: jax.jvp(jax.grad(loss, (0, 1)), a, along)[1],
+        lambda loss: jax.grad(lambda *a: jax.jvp(loss, a, along)[1], (0, 1)),
+    ):
+        assert_same(jax.jit(outer(late))(*given_), outer(plain)(*given_))
+
+
+@pytest.mark.usefixtures("x64")
 def test_one_member_of_several_may_move_alone() -> None:
     weights, others = given()
 
