@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.task import LEARNING_RATE, Job
@@ -34,8 +35,13 @@ def facts(program: Any) -> dict[str, float]:
 
 
 def loss(spikes: jax.Array, target: jax.Array) -> jax.Array:
-    """Mean square distance between the rate of each output and its target."""
-    return ((spikes.mean(0) - target) ** 2).mean()
+    """Mean square distance between the rate of each output and its target.
+
+    The rate is a product with ones: XLA takes 400 ms for `spikes.mean(0)` where there are a million outputs, on two
+    cores, and 10 ms for this. It is the same for every contender that uses JAX.
+    """
+    ones = jnp.ones(len(spikes), spikes.dtype)
+    return ((jnp.tensordot(ones, spikes, 1) / len(spikes) - target) ** 2).mean()
 
 
 def updated(params: Any, gradient: Any) -> Any:

@@ -22,7 +22,7 @@ from nirjax.kernels.llvm_walk import module
 from nirjax.kernels.machine_code import NAME, call, compiled, fits, interface_version, struct
 from nirjax.kernels.spreading import spread
 from nirjax.kernels.steps import traced
-from nirjax.kernels.walk import Arrays, Step
+from nirjax.kernels.walk import Ahead, Arrays, Step, carry_alone
 
 
 def walk(
@@ -32,15 +32,16 @@ def walk(
     sequences: Arrays,
     *,
     backward: bool = False,
+    ahead: Ahead | None = None,
     several: bool = False,
 ) -> tuple[list[Array], list[Array]]:
     """`nirjax.kernels.walk.walk`: machine code where it can be had and the step fits, else the scan."""
-    if fits(constants, carry, sequences):
+    if fits(constants, [*carry, *(() if ahead is None else ahead.carry)], sequences):
         try:
-            return as_kernel(step, constants, carry, sequences, backward=backward, several=several)
+            return as_kernel(step, constants, carry, sequences, backward=backward, ahead=ahead, several=several)
         except NotKnownError:
             pass
-    return scan.walk(step, constants, carry, sequences, backward=backward)
+    return scan.walk(step, constants, carry, sequences, backward=backward, ahead=ahead)
 
 
 def as_kernel(
@@ -50,6 +51,7 @@ def as_kernel(
     sequences: Arrays,
     *,
     backward: bool = False,
+    ahead: Ahead | None = None,
     several: bool = False,
 ) -> tuple[list[Array], list[Array]]:
     """The walk as machine code.
@@ -58,10 +60,14 @@ def as_kernel(
         NotKnownError: the step has an operation that cannot be written.
     """
     dtype = sequences[0].dtype
-    taken = traced(step, (len(constants), len(carry), len(sequences)), (8,), dtype)
+    start = () if ahead is None else ahead.carry
+    taken = traced(step, (len(constants), len(carry), len(start) + len(sequences)), (8,), dtype)
+    first = None
+    if ahead is not None:
+        first = traced(carry_alone(ahead.step), (len(constants), len(start), ahead.sequences), (8,), dtype)
     single = tuple(one.size == 1 and not several for one in constants)
-    layout = Layout(single, len(carry), len(sequences), taken.results, str(dtype), backward)
-    name = compiled(module(NAME, taken, layout, interface_version()))
+    layout = Layout(single, len(carry), len(sequences), taken.results, str(dtype), backward, len(start))
+    name = compiled(module(NAME, taken, layout, interface_version(), first))
 
     def one_device(constants: Arrays, carry: Arrays, sequences: Arrays) -> tuple[list[Array], list[Array]]:
         time, *shape = sequences[0].shape
@@ -73,11 +79,13 @@ def as_kernel(
             *(one.reshape(time, elements) for one in sequences),
         ]
         # results have their own shapes at once: XLA copies what is given another one on its way out of the program
-        places = [*[tuple(shape)] * len(carry), *[(time, *shape)] * taken.results]
+        places = [*[tuple(shape)] * layout.carried, *[(time, *shape)] * taken.results]
         found = call(name, given, [struct(dtype, *place) for place in places])
-        return found[: len(carry)], found[len(carry) :]
+        last = [*found[: layout.carried], *carry[layout.carried :]]
+        return last, found[layout.carried :]
 
-    return spread(one_device, constants, carry, sequences, taken.results, several)
+    last, results = spread(one_device, constants, [*carry, *start], sequences, taken.results, several)
+    return last[: layout.carried], results
 
 
 def _row(constants: Arrays, shape: Sequence[int]) -> Sequence[int]:

@@ -11,6 +11,7 @@ same. Measured in `benchmarks/KERNELS.md`.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,7 +24,7 @@ from jax.experimental import pallas as pl
 from nirjax.kernels import walk as scan
 from nirjax.kernels.spreading import spread
 from nirjax.kernels.steps import TracedStep, fits, traced
-from nirjax.kernels.walk import Arrays, Step
+from nirjax.kernels.walk import Ahead, Arrays, Step, before_each_step
 
 TILE = 128
 """Elements of one warpgroup, one a thread."""
@@ -44,9 +45,13 @@ def walk(
     sequences: Arrays,
     *,
     backward: bool = False,
+    ahead: Ahead | None = None,
     several: bool = False,
 ) -> tuple[list[Array], list[Array]]:
     """`nirjax.kernels.walk.walk`: one kernel where there is a GPU for it and the step fits, else the scan."""
+    if ahead is not None:
+        first = functools.partial(walk, several=several)
+        sequences = [*before_each_step(first, ahead, constants, sequences), *sequences]
     if has_warpgroups() and fits(step, constants, carry, sequences):
         return as_kernel(step, constants, carry, sequences, backward=backward, several=several)
     return scan.walk(step, constants, carry, sequences, backward=backward)

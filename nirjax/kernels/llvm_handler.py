@@ -13,26 +13,36 @@ VERSIONS (`xla/ffi/api/c_api.h` of jaxlib).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from nirjax.kernels.llvm_step import FLOATS, SIZES
 
 VERSIONS = frozenset(((0, 3), (0, 4), (0, 5)))
 """Versions of the interface, major and minor, with the offsets that are used here."""
 
+PAGE, LARGE, HUGEPAGE = 1 << 21, 1 << 22, 14
+"""Bytes of a large page, bytes of an array from which on they are asked for, and what `madvise` calls them. Memory that
+the system gives a page of 4 KiB at a time costs more than what is computed in it: a microsecond and more for each."""
+
 FIELDS = ("next", "done", "holders", "time", "elements", "length", "tiles")
-"""What a Run says, 8 bytes each, before the addresses of all arrays and the lengths of the constants' rows: the next
+"""What a Run says, 8 bytes each, before the addresses of all arrays and the lengths of some axes: the next
 tile, how many are done, and who holds it; the sizes; elements of a tile, and how many tiles there are."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The arrays of a walk, in order: constants, carry, sequences, and then last carry and results.
+    """The arrays of a walk, in order: constants, carry, start of a walk ahead, sequences; and last carry and results.
 
     Attributes:
         single: for each constant, whether it is one number for all elements.
         carried, sequences, results: how many there are of each.
         dtype: of all.
         backward: from the last row to the first.
+        ahead: how many arrays the carry of a walk ahead has.
+        sizes: (array, axis) pairs whose length the Run says; by default the first axis of each constant.
+        shape: the array whose first axes are time and elements; by default the first sequence.
     """
 
     single: tuple[bool, ...]
@@ -41,11 +51,14 @@ class Layout:
     results: int
     dtype: str
     backward: bool
+    ahead: int = 0
+    sizes: tuple[tuple[int, int], ...] | None = None
+    shape: int | None = None
 
     @property
     def taken(self) -> int:
         """How many arrays come in."""
-        return len(self.single) + self.carried + self.sequences
+        return len(self.single) + self.carried + self.ahead + self.sequences
 
     @property
     def given(self) -> int:
@@ -53,9 +66,19 @@ class Layout:
         return self.carried + self.results
 
     @property
+    def told(self) -> tuple[tuple[int, int], ...]:
+        """The (array, axis) pairs whose length the Run says."""
+        return tuple((n, 0) for n in range(len(self.single))) if self.sizes is None else self.sizes
+
+    @property
+    def shaped(self) -> int:
+        """The array whose first axes are time and elements."""
+        return self.taken - self.sequences if self.shape is None else self.shape
+
+    @property
     def slots(self) -> int:
         """How many words of 8 bytes a Run has."""
-        return len(FIELDS) + self.taken + self.given + len(self.single)
+        return len(FIELDS) + self.taken + self.given + len(self.told)
 
 
 @dataclass(frozen=True)
@@ -66,11 +89,14 @@ class Cut:
         width: elements of a vector; tiles are whole vectors.
         tile: elements of a tile, at most.
         alone: elements times steps up to which no help is asked for.
+        narrowest, kept: where a tile keeps every step, elements at least, and elements times steps at most.
     """
 
     width: int
     tile: int
     alone: int
+    narrowest: int = 1
+    kept: int | None = None
 
 
 def indented(lines: Sequence[str]) -> str:
@@ -92,13 +118,21 @@ def addresses(names: Sequence[str]) -> Iterator[str]:
         yield f"{name} = load ptr, ptr {name}.at"
 
 
+def told(layout: Layout, names: Sequence[str]) -> Iterator[str]:
+    """Read the lengths that the Run says."""
+    for number, name in enumerate(names):
+        yield f"{name}.at = getelementptr i64, ptr %run, i64 {len(FIELDS) + layout.taken + layout.given + number}"
+        yield f"{name} = load i64, ptr {name}.at"
+
+
 def handler(name: str, layout: Layout, version: tuple[int, int], cut: Cut) -> str:
-    """What XLA calls with a call frame; see `c_api.h`. The first sequence gives the sizes: (time, elements).
+    """What XLA calls with a call frame; see `c_api.h`.
 
     It calls `tile1` for every tile where there are fewer elements than a vector has, else the tile of that width.
     """
     major, minor = version
     return f"""{_work(cut.width)}
+{ADVISE}
 
 declare ptr @malloc(i64)
 declare void @free(ptr)
@@ -135,7 +169,7 @@ execute:
   %args = load ptr, ptr %args.at
   %rets.at = getelementptr i8, ptr %frame, i64 112
   %rets = load ptr, ptr %rets.at
-  %sequence.at = getelementptr ptr, ptr %args, i64 {len(layout.single) + layout.carried}
+  %sequence.at = getelementptr ptr, ptr %args, i64 {layout.shaped}
   %sequence = load ptr, ptr %sequence.at
   %sizes.at = getelementptr i8, ptr %sequence, i64 40
   %sizes = load ptr, ptr %sizes.at
@@ -164,7 +198,8 @@ cut:
   %threads = phi i64 [ 1, %execute ], [ %there, %count ]
   %few = icmp slt i64 %elements, {cut.width}
   %width = select i1 %few, i64 1, i64 {cut.width}
-  %needed = call i64 @quotient(i64 %elements, i64 {cut.tile})
+{indented(list(_longest(cut)))}
+  %needed = call i64 @quotient(i64 %elements, i64 %longest)
   %parts = call i64 @llvm.smax.i64(i64 %threads, i64 %needed)
   %part = call i64 @quotient(i64 %elements, i64 %parts)
   %vectors = call i64 @quotient(i64 %part, i64 %width)
@@ -176,6 +211,7 @@ cut:
   %tiles = call i64 @quotient(i64 %elements, i64 %length)
   %run = call ptr @malloc(i64 {8 * layout.slots})
 {indented(list(_filled_in(layout)))}
+{indented(list(_advised(layout)))}
   %others = sub i64 %threads, 1
   %spare = sub i64 %tiles, 1
   %help = call i64 @llvm.smin.i64(i64 %others, i64 %spare)
@@ -214,6 +250,17 @@ leave:
 }}"""
 
 
+def _longest(cut: Cut) -> Iterator[str]:
+    """How many elements a tile has at most."""
+    if cut.kept is None:
+        yield f"%longest = add i64 0, {cut.tile}"
+        return
+    yield "%any.time = call i64 @llvm.smax.i64(i64 %time, i64 1)"
+    yield f"%room = udiv i64 {cut.kept}, %any.time"
+    yield f"%most = call i64 @llvm.smin.i64(i64 %room, i64 {cut.tile})"
+    yield f"%longest = call i64 @llvm.smax.i64(i64 %most, i64 {cut.narrowest})"
+
+
 def _filled_in(layout: Layout) -> Iterator[str]:
     """Fill in the Run: its fields, the addresses of all arrays, and the lengths of the constants."""
     begin = {"next": "0", "done": "0", "holders": "1"}
@@ -228,13 +275,61 @@ def _filled_in(layout: Layout) -> Iterator[str]:
         yield f"%data{number} = load ptr, ptr %data{number}.at"
         yield f"%run.array{number} = getelementptr i64, ptr %run, i64 {len(FIELDS) + number}"
         yield f"store ptr %data{number}, ptr %run.array{number}"
-    for number in range(len(layout.single)):
-        yield f"%dims{number}.at = getelementptr i8, ptr %buffer{number}, i64 40"
+    for number, (array, axis) in enumerate(layout.told):
+        yield f"%dims{number}.at = getelementptr i8, ptr %buffer{array}, i64 40"
         yield f"%dims{number} = load ptr, ptr %dims{number}.at"
-        yield f"%length{number} = load i64, ptr %dims{number}"
+        yield f"%length{number}.at = getelementptr i64, ptr %dims{number}, i64 {axis}"
+        yield f"%length{number} = load i64, ptr %length{number}.at"
         place = len(FIELDS) + layout.taken + layout.given + number
         yield f"%run.length{number} = getelementptr i64, ptr %run, i64 {place}"
         yield f"store i64 %length{number}, ptr %run.length{number}"
+
+
+def _advised(layout: Layout) -> Iterator[str]:
+    """Ask for large pages for large arrays that go out; Linux alone takes this request."""
+    for number in range(layout.taken, layout.taken + layout.given) if sys.platform == "linux" else ():
+        yield f"call void @advise(ptr %buffer{number}, i64 {SIZES[FLOATS[layout.dtype]]})"
+
+
+ADVISE = f"""
+declare i32 @madvise(ptr, i64, i32)
+
+; ask for large pages, where an array has some that are all its own
+define internal void @advise(ptr %buffer, i64 %size) {{
+  %data.at = getelementptr i8, ptr %buffer, i64 24
+  %data = load ptr, ptr %data.at
+  %axes.at = getelementptr i8, ptr %buffer, i64 32
+  %axes = load i64, ptr %axes.at
+  %sizes.at = getelementptr i8, ptr %buffer, i64 40
+  %sizes = load ptr, ptr %sizes.at
+  br label %count
+count:
+  %axis = phi i64 [ 0, %0 ], [ %axis.next, %multiply ]
+  %bytes = phi i64 [ %size, %0 ], [ %bytes.more, %multiply ]
+  %left = icmp slt i64 %axis, %axes
+  br i1 %left, label %multiply, label %counted
+multiply:
+  %length.at = getelementptr i64, ptr %sizes, i64 %axis
+  %length = load i64, ptr %length.at
+  %bytes.more = mul i64 %bytes, %length
+  %axis.next = add i64 %axis, 1
+  br label %count
+counted:
+  %large = icmp sge i64 %bytes, {LARGE}
+  br i1 %large, label %ask, label %over
+ask:
+  %at = ptrtoint ptr %data to i64
+  %up = add i64 %at, {PAGE - 1}
+  %begin = and i64 %up, -{PAGE}
+  %end = add i64 %at, %bytes
+  %last = and i64 %end, -{PAGE}
+  %whole = sub i64 %last, %begin
+  %first = inttoptr i64 %begin to ptr
+  %refused = call i32 @madvise(ptr %first, i64 %whole, i32 {HUGEPAGE})
+  br label %over
+over:
+  ret void
+}}"""
 
 
 def _work(width: int) -> str:

@@ -7,7 +7,7 @@ line of the matrix is read once for four rows.
 from __future__ import annotations
 
 from nirjax.kernels.llvm_handler import indented
-from nirjax.kernels.llvm_step import WIDTH
+from nirjax.kernels.llvm_step import SIZES, WIDTH
 
 
 def products(scalar: str) -> str:
@@ -21,7 +21,7 @@ def products(scalar: str) -> str:
 
 def _block(scalar: str, rows: int, vectors: int) -> str:
     """y (rows, columns) = x (rows, inner) times a matrix, for some rows and some vectors of columns, in registers."""
-    size = {"float": 4, "double": 8}[scalar]
+    size = SIZES[scalar]
     vector, bits = f"<{WIDTH} x {scalar}>", {"float": "f32", "double": "f64"}[scalar]
     add = f"@llvm.fmuladd.v{WIDTH}{bits}"
     sums = [(r, c) for r in range(rows) for c in range(vectors)]
@@ -90,7 +90,7 @@ def _products(scalar: str) -> str:
     Blocks of rows and of columns go through registers. A block of columns that reaches beyond the last one is written
     to a place of its own, and what belongs to y is copied.
     """
-    size = {"float": 4, "double": 8}[scalar]
+    size = SIZES[scalar]
     cases = [_case(f"{rows}x{vectors}") for rows in (4, 1) for vectors in (2, 1)]
     return f"""
 define internal void @products(ptr %y, ptr %x, ptr %matrix, i64 %rows, i64 %inside, i64 %outside) {{

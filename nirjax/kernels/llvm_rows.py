@@ -13,7 +13,7 @@ from typing import Any
 
 from nirjax.kernels.llvm_handler import Cut, Layout, addresses, fields, handler, indented
 from nirjax.kernels.llvm_products import products
-from nirjax.kernels.llvm_step import FLOATS, WIDTH, NotKnownError, Value, Writer, known_number, operation
+from nirjax.kernels.llvm_step import FLOATS, SIZES, WIDTH, NotKnownError, Value, Writer, known_number, operation
 from nirjax.kernels.rows import Matrix, Program
 
 TILE = 16
@@ -67,7 +67,7 @@ class _Tile:
     def __init__(self, program: Program, shapes: Shapes, layout: Layout, uses: set[str]) -> None:
         self.program, self.shapes, self.layout, self.uses = program, shapes, layout, uses
         self.scalar = FLOATS[layout.dtype]
-        self.size = {"float": 4, "double": 8}[self.scalar]
+        self.size = SIZES[self.scalar]
         self.names = [f"%a{n}" for n in range(layout.taken + layout.given)]
         self.room = 0
         self.once: list[str] = []

@@ -25,6 +25,9 @@ WIDTH = 16
 FLOATS = {"float32": "float", "float64": "double"}
 """What LLVM calls the dtypes that it computes with here."""
 
+SIZES = {"float": 4, "double": 8}
+"""Bytes of a number, by what LLVM calls it."""
+
 ARITHMETIC = {
     "add": "fadd contract",
     "add_any": "fadd contract",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
+from nirjax.kernels import machine_code
 from nirjax.kernels.time_loop import Loop, chosen, time_loop
 from nirjax.primitives.base import Constants, Primitive, Site, State
 
@@ -57,7 +59,8 @@ def node_loop(
     step = _Step(site, primitive, tuple(sorted(constants)), tuple(sorted(state)))
     kept = tuple(name in wanted for name in step.states)
     inputs = [*(constants[name] for name in step.constants), *(state[name] for name in step.states), xs]
-    loop = Loop(step, len(step.constants), len(step.states), untried=untried)
+    anew = jax.default_backend() == "cpu" and machine_code.available()
+    loop = Loop(step, len(step.constants), len(step.states), anew=anew, untried=untried)
     last, (ys,), before = time_loop(loop, inputs, kept)
     after = dict(zip(step.states, last, strict=True))
     traced = zip(chosen(step.states, kept), before, strict=True)

@@ -10,7 +10,8 @@ mixtures and vmap all work, there are three operations, each a walk through time
     tangent     the tangents of those, linear in the tangents of c, s_0 and x
     adjoint     its transpose: the cotangents of c, s_0 and x
 
-What is kept is all that the way back needs: each step is computed again from the state before it.
+The way back computes each step again from the state before it. Those states are kept; or, where the loop says so, they
+are computed anew from the first one, and x is all that the way back needs.
 
 Shapes: states are (*shape), x and y (T, *shape), constants of any shape that broadcasts to (*shape). A vmap puts its
 axis in front of *shape.
@@ -32,7 +33,7 @@ from jax.interpreters import ad, batching, mlir
 
 from nirjax.kernels import cpu, cpu_rows, gpu, tpu
 from nirjax.kernels.spreading import devices_of, wants_devices
-from nirjax.kernels.walk import Arrays, Walk, walk
+from nirjax.kernels.walk import Ahead, Arrays, Walk, walk
 
 Flags = tuple[bool, ...]
 
@@ -48,6 +49,7 @@ class Loop:
         constants, states, sequences, outputs: how many arrays there are of each.
         rows: the step is not elementwise, but treats the elements of this many leading axes alike: what lies behind
             them is a row. Its constants may be matrices then, which all rows are multiplied by.
+        anew: derivatives compute the states anew; else they are kept.
         untried: kernels too that no device has run yet.
     """
 
@@ -57,6 +59,7 @@ class Loop:
     sequences: int = 1
     outputs: int = 1
     rows: int | None = None
+    anew: bool = False
     untried: bool = False
 
     @property
@@ -114,36 +117,43 @@ def forward(*inputs: Array, loop: Loop, kept: Flags, walk: Walk = walk) -> list[
 
 
 def tangent(*arrays: Array, loop: Loop, kept: Flags, moved: Flags, walk: Walk = walk) -> list[Array]:
-    """(*constants, *states before each step, *xs, *moves of the moved inputs) -> how what `forward` gives moves."""
-    constants, before, xs, given = loop.parted(arrays)
+    """(*constants, *states, *xs, *moves of the moved inputs) -> how what `forward` gives moves.
+
+    The states are those before each step, or the first ones where the loop computes them anew.
+    """
+    constants, states, xs, given = loop.parted(arrays)
     rest = iter(given)
-    primals = (*constants, *(states[0] for states in before), *xs)
+    primals = (*constants, *_first(loop, states), *xs)
     moves = [next(rest) if move else jnp.zeros_like(x) for x, move in zip(primals, moved, strict=True)]
     to_constants, to_states, to_xs, _ = loop.parted(moves)
+    carried, shown = (states, ()) if loop.anew else ((), states)
+    rows_now = len(shown) + loop.sequences
 
-    def step(fixed: Arrays, to_state: Arrays, rows: Arrays) -> tuple[list[Array], list[Array]]:
-        now, to_x = rows[: loop.states + loop.sequences], rows[loop.states + loop.sequences :]
+    def step(fixed: Arrays, carry: Arrays, rows: Arrays) -> tuple[list[Array], list[Array]]:
+        now, to_x, to_state = (*carry[: len(carried)], *rows[:rows_now]), rows[rows_now:], carry[len(carried) :]
         directions = (*fixed[loop.constants :], *to_state, *to_x)
         at = (*fixed[: loop.constants], *now)
-        _, to_found = jax.jvp(lambda *now: list(loop.step(*now)), at, directions)
-        return to_found[: loop.states], [*to_found[loop.states :], *chosen(to_state, kept)]
+        found, to_found = jax.jvp(lambda *now: list(loop.step(*now)), at, directions)
+        after = [*found[: len(carried)], *to_found[: loop.states]]
+        return after, [*to_found[loop.states :], *chosen(to_state, kept)]
 
-    last, results = walk(step, [*constants, *to_constants], to_states, [*before, *xs, *to_xs])
-    return [*last, *results]
+    last, results = walk(step, [*constants, *to_constants], [*carried, *to_states], [*shown, *xs, *to_xs])
+    return [*last[len(carried) :], *results]
 
 
 def adjoint(
     *arrays: Array, loop: Loop, kept: Flags, moved: Flags, pushed: Flags | None = None, walk: Walk = walk
 ) -> list[Array]:
-    """(*constants, *states before each step, *xs, *cotangents of what `forward` gives) -> those of the moved inputs.
+    """(*constants, *states, *xs, *cotangents of what `forward` gives) -> those of the moved inputs.
 
-    Cotangents that are zero are left out, as `pushed` says: of each, whether it is given.
+    The states are as for `tangent`. Cotangents that are zero are left out, as `pushed` says: of each, whether it is
+    given.
     """
-    constants, before, xs, given = loop.parted(arrays)
+    constants, states, xs, given = loop.parted(arrays)
     outputs = loop.states + loop.outputs
     pushed = (True,) * (outputs + sum(kept)) if pushed is None else pushed
     rest = iter(given)
-    last = [next(rest) if push else jnp.zeros_like(b[0]) for b, push in zip(before, pushed, strict=False)]
+    last = [next(rest) if push else jnp.zeros_like(s) for s, push in zip(_first(loop, states), pushed, strict=False)]
     of_now = pushed[loop.states :]
     of_constants, of_states, of_xs, _ = loop.parted(moved)
     wanted = (*of_constants, *[True] * loop.states, *of_xs)
@@ -163,9 +173,21 @@ def adjoint(
         to_state = [s + next(rest) if keep else s for s, keep in zip(to_state, kept, strict=True)]
         return [*totals, *to_state], found[sums + loop.states :]
 
+    def ahead(constants: Arrays, states: Arrays, rows: Arrays) -> tuple[list[Array], list[Array]]:
+        return list(loop.step(*constants, *states, *rows)[: loop.states]), []
+
     zeros = [jnp.zeros_like(constant) for constant in chosen(constants, of_constants)]
-    carry, to_xs = walk(step, constants, [*zeros, *last], [*before, *xs, *rest], backward=True)
+    if loop.anew:
+        first = Ahead(ahead, states, loop.sequences)
+        carry, to_xs = walk(step, constants, [*zeros, *last], [*xs, *rest], backward=True, ahead=first)
+    else:
+        carry, to_xs = walk(step, constants, [*zeros, *last], [*states, *xs, *rest], backward=True)
     return [*carry[:sums], *chosen(carry[sums:], of_states), *to_xs]
+
+
+def _first(loop: Loop, states: Arrays) -> Arrays:
+    """The first states, of what derivatives are given."""
+    return states if loop.anew else [one[0] for one in states]
 
 
 # ------------------------------------------------------------------------------------------------- as operations
@@ -178,7 +200,7 @@ def _roles(loop: Loop, **choices: Flags) -> dict[str, list[str]]:
     results = [*states, *[SEQUENCE] * loop.outputs, *kept]
     return {
         "inputs": inputs,
-        "residuals": [*[CONSTANT] * loop.constants, *[SEQUENCE] * (loop.states + loop.sequences)],
+        "residuals": inputs if loop.anew else [*inputs[: loop.constants], *[SEQUENCE] * (loop.states + loop.sequences)],
         "moved": chosen(inputs, choices.get("moved", [True] * loop.inputs)),
         "results": results,
         "pushed": chosen(results, choices.get("pushed", [True] * len(results))),
@@ -278,12 +300,12 @@ _adjoint = _operation("time_loop_adjoint", adjoint, ("residuals", "pushed"), "mo
 
 def _derivative(primals: Arrays, tangents: Sequence[Any], *, loop: Loop, kept: Flags) -> tuple[Any, Any]:
     moved = tuple(not isinstance(move, ad.Zero) for move in tangents)
-    last, ys, before = time_loop(loop, primals, (True,) * loop.states)
-    constants, _, xs, _ = loop.parted(primals)
-    residuals = (*constants, *before, *xs)
+    constants, first, xs, _ = loop.parted(primals)
+    last, ys, before = time_loop(loop, primals, kept if loop.anew else (True,) * loop.states)
+    residuals = (*constants, *(first if loop.anew else before), *xs)
     moves = chosen(tangents, moved)
     found = _tangent.bind(*residuals, *moves, loop=loop, kept=kept, moved=moved)  # type: ignore[no-untyped-call]
-    return [*last, *ys, *chosen(before, kept)], found
+    return [*last, *ys, *(before if loop.anew else chosen(before, kept))], found
 
 
 def _transposed(cotangents: Sequence[Any], *arrays: Any, loop: Loop, kept: Flags, moved: Flags) -> list[Any]:

@@ -9,6 +9,7 @@ has run it. So it is used only where that is asked for: `Schedule(fused="always"
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +22,7 @@ from jax.experimental import pallas as pl
 from nirjax.kernels import walk as scan
 from nirjax.kernels.spreading import spread
 from nirjax.kernels.steps import TracedStep, fits, traced
-from nirjax.kernels.walk import Arrays, Step
+from nirjax.kernels.walk import Ahead, Arrays, Step, before_each_step
 
 ROWS, LANES = 8, 128
 """A register of a TPU."""
@@ -37,9 +38,13 @@ def walk(
     sequences: Arrays,
     *,
     backward: bool = False,
+    ahead: Ahead | None = None,
     several: bool = False,
 ) -> tuple[list[Array], list[Array]]:
     """`nirjax.kernels.walk.walk`: one kernel where the step fits, else the scan."""
+    if ahead is not None:
+        first = functools.partial(walk, several=several)
+        sequences = [*before_each_step(first, ahead, constants, sequences), *sequences]
     if fits(step, constants, carry, sequences):
         return as_kernel(step, constants, carry, sequences, backward=backward, several=several)
     return scan.walk(step, constants, carry, sequences, backward=backward)

@@ -9,6 +9,7 @@ alike, and give the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from jax import Array, lax
 
@@ -17,8 +18,29 @@ Step = Callable[[Arrays, Arrays, Arrays], tuple[list[Array], list[Array]]]
 Walk = Callable[..., tuple[list[Array], list[Array]]]
 
 
+@dataclass(frozen=True, eq=False)
+class Ahead:
+    """A walk from the first row to the last, whose carry a walk backward wants to see.
+
+    Attributes:
+        step: (constants, carry, rows) -> (carry, anything), with the constants of the walk backward.
+        carry: (*shape), before the first step.
+        sequences: how many of the walk's sequences are its rows, from the first on.
+    """
+
+    step: Step
+    carry: Arrays
+    sequences: int
+
+
 def walk(
-    step: Step, constants: Arrays, carry: Arrays, sequences: Arrays, *, backward: bool = False
+    step: Step,
+    constants: Arrays,
+    carry: Arrays,
+    sequences: Arrays,
+    *,
+    backward: bool = False,
+    ahead: Ahead | None = None,
 ) -> tuple[list[Array], list[Array]]:
     """Walk through time.
 
@@ -29,12 +51,30 @@ def walk(
             add up to along the axes that it lacks.
         sequences: (T, *shape), one row of each for a step.
         backward: from the last row to the first.
+        ahead: a walk that is done first. Its carry before each step comes before the other rows of that step.
 
     Returns:
         the last carry, and the results of all steps (T, *shape), each in its row's place.
     """
 
+    if ahead is not None:
+        sequences = [*before_each_step(walk, ahead, constants, sequences), *sequences]
+
     def advance(carry: list[Array], rows: list[Array]) -> tuple[list[Array], list[Array]]:
         return step(constants, carry, rows)
 
     return lax.scan(advance, list(carry), list(sequences), reverse=backward)
+
+
+def before_each_step(walk: Walk, ahead: Ahead, constants: Arrays, sequences: Arrays) -> list[Array]:
+    """The carry of a walk ahead before each of its steps, (T, *shape)."""
+
+    def step(constants: Arrays, carry: Arrays, rows: Arrays) -> tuple[list[Array], list[Array]]:
+        return ahead.step(constants, carry, rows)[0], list(carry)
+
+    return walk(step, constants, ahead.carry, sequences[: ahead.sequences])[1]
+
+
+def carry_alone(step: Step) -> Step:
+    """A step without its results."""
+    return lambda constants, carry, rows: (step(constants, carry, rows)[0], [])

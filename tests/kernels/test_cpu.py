@@ -18,10 +18,11 @@ import nirjax
 from benchmarks.workloads import DT, chain, cubalif, lif
 from kernels.loops import LOOP, arrays
 from nirjax import ir, surrogate
-from nirjax.kernels import cpu, llvm_walk, machine_code, time_loop
+from nirjax.kernels import cpu, llvm_handler, llvm_walk, machine_code, time_loop
 from nirjax.kernels import walk as scan
 from nirjax.kernels.llvm_step import NotKnownError
 from nirjax.kernels.time_loop import Loop
+from nirjax.kernels.walk import Ahead
 
 pytestmark = pytest.mark.skipif(
     not machine_code.available(), reason="llvmlite is not installed, or jaxlib's interface unknown"
@@ -90,6 +91,35 @@ def test_threads_share_the_tiles() -> None:
     )
     for _ in range(20):
         jax.tree.map(np.testing.assert_array_equal, run(constants, [jnp.zeros(shape)], rows), tuple(wanted))
+
+
+def ahead_and_back(constants: Any, carry: Any, rows: Any) -> tuple[list[Any], list[Any]]:
+    """A walk backward that sees the states of `leaky` before each step."""
+    (keep, _), (to_v,), (v, x) = constants, carry, rows
+    to_v = keep * to_v + v - x
+    return [to_v], [to_v * v]
+
+
+@pytest.mark.parametrize(
+    ("steps", "shape"), [(5, (3,)), (5, (2 * TILE + 37,)), (1, (40,)), (0, (40,)), (llvm_walk.KEPT // 100, (130,))]
+)
+def test_states_that_are_walked_anew_are_those_that_were_kept(steps: int, shape: tuple[int, ...]) -> None:
+    random = np.random.default_rng(steps)
+    draw = lambda *shape: jnp.asarray(random.integers(1, 8, shape) / 8, jnp.float32)  # noqa: E731
+    constants, rows = [draw(*shape), jnp.float32(0.75)], [draw(steps, *shape)]
+    start, last = [draw(*shape)], [draw(*shape)]
+    run = functools.partial(cpu.as_kernel, ahead_and_back, backward=True, ahead=Ahead(leaky, start, 1))
+    wanted = scan.walk(ahead_and_back, constants, last, rows, backward=True, ahead=Ahead(leaky, start, 1))
+    found = jax.jit(run)(constants, last, rows)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), found, tuple(wanted))
+
+
+def test_large_results_are_as_small_ones() -> None:
+    rows = jnp.ones((3, llvm_handler.LARGE // 4 + 1))
+    count = lambda c, carry, rows: ([carry[0] + rows[0]], [carry[0] + rows[0]])  # noqa: E731
+    last, (sums,) = jax.jit(functools.partial(cpu.as_kernel, count))([], [jnp.zeros(rows.shape[1])], [rows])
+    np.testing.assert_array_equal(last[0], 3)
+    np.testing.assert_array_equal(sums, np.broadcast_to([[1], [2], [3]], rows.shape))
 
 
 def test_no_steps_leave_the_carry() -> None:
@@ -214,7 +244,7 @@ def layer(node: ir.NIRNode, **choices: Any) -> nirjax.Model:
 
 def walks(model: nirjax.Model, x: Any = X) -> int:
     """How many walks of machine code the program holds, forward and back."""
-    return jax.jit(jax.grad(lambda model, x: model(x)[0].sum())).lower(model, x).as_text().count(f"@{TARGET}")
+    return jax.jit(jax.value_and_grad(lambda model, x: model(x)[0].sum())).lower(model, x).as_text().count(f"@{TARGET}")
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -116,7 +116,7 @@ def walks(model: nirjax.Model, x: Any) -> int:
     """How many loops of machine code the program holds, forward and back; none of it may be a scan."""
     params, rest = nirjax.partition(model, ["*.weight"])
     loss = lambda params, x: nirjax.combine(params, rest)(x)[0].sum()  # noqa: E731
-    text = jax.jit(jax.grad(loss)).lower(params, x).as_text()
+    text = jax.jit(jax.value_and_grad(loss)).lower(params, x).as_text()
     assert "stablehlo.while" not in text
     return text.count(f"@{TARGET}")
 
