@@ -27,6 +27,7 @@ from nirjax.ir.inline import Path, inline
 from nirjax.ir.nodes import Conv1d, Conv2d, Delay
 from nirjax.ir.ports import refuse_unreachable, with_ports
 from nirjax.ir.shapes import infer_shapes
+from nirjax.kernels.event_products import event_product
 from nirjax.primitives.base import Primitive, Site
 from nirjax.primitives.delay import steps_of
 from nirjax.primitives.registry import Registry, primitive_of
@@ -124,6 +125,7 @@ def lower(
             dt=steps[name],
             dtype=dtype,
             product_dtype=product_dtype,
+            multiply=event_product,
             rule=dialect.of(name, type(node).__name__, name in looped),
             surrogate=surrogate,
             flatten=dialect.flatten,

@@ -17,8 +17,5 @@ def trace_names(plan: Plan) -> dict[str, tuple[str, str]]:
 
 def parameter_names(plan: Plan) -> dict[str, tuple[str, str]]:
     """Every parameter: its name `<node>.<field>` to (node, field)."""
-    return {
-        f"{name}.{field}": (name, field)
-        for name, site in plan.sites.items()
-        for field in type(site.node).parameter_names()
-    }
+    sites = plan.sites.items()
+    return {f"{name}.{one}": (name, one) for name, site in sites for one in type(site.node).parameter_names()}

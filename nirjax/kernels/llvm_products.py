@@ -1,22 +1,60 @@
 """Products of rows with a matrix, as functions of machine code.
 
 Blocks of four rows and of two vectors of columns stay in registers while the walk goes along the inner axis, where each
-line of the matrix is read once for four rows.
+line of the matrix is read once for four rows. Where few elements of the rows are not zero, the lines that they choose
+are added up instead (`llvm_events`).
 """
 
 from __future__ import annotations
 
+from nirjax.kernels.llvm_events import gathering
 from nirjax.kernels.llvm_handler import indented
 from nirjax.kernels.llvm_step import SIZES, WIDTH
 
+FEW = 4
+"""One in how many elements may be other than zero, for lines to be added up."""
+
 
 def products(scalar: str) -> str:
-    """The functions for numbers of a type, "float" or "double"; `@products` is the one to call."""
-    bits = {"float": "f32", "double": "f64"}[scalar]
-    vector = f"<{WIDTH} x {scalar}>"
-    declared = f"declare {vector} @llvm.fmuladd.v{WIDTH}{bits}({vector}, {vector}, {vector})"
+    """The functions for numbers of a type, "float" or "double"; `@multiply` is the one to call."""
     blocks = [_block(scalar, rows, vectors) for rows in (4, 1) for vectors in (2, 1)]
-    return "\n".join((declared, *blocks, _products(scalar)))
+    return "\n".join((gathering(scalar), *blocks, _products(scalar), _multiply(scalar)))
+
+
+def _multiply(scalar: str) -> str:
+    """y (rows, outside) = x (rows, inside) times a matrix, whose lines are filled up to whole vectors.
+
+    There is room for one vector behind y, and for the values and places of one row at `%values` and `%places`.
+    """
+    return f"""
+define internal void @multiply(ptr %y, ptr %x, ptr %matrix, i64 %rows, i64 %inside, i64 %outside, ptr %values,
+                               ptr %places) {{
+  %elements = mul i64 %rows, %inside
+  %count = call i64 @counted(ptr %x, i64 %elements)
+  %most = udiv i64 %elements, {FEW}
+  %few = icmp ule i64 %count, %most
+  %line.up = add i64 %outside, {WIDTH - 1}
+  %line.vectors = udiv i64 %line.up, {WIDTH}
+  %line = mul i64 %line.vectors, {WIDTH}
+  br i1 %few, label %row, label %all
+row:
+  ; what a line reaches beyond a row is in the next one, which comes later
+  %r = phi i64 [ 0, %0 ], [ %r.next, %row ]
+  %x.past = mul i64 %r, %inside
+  %x.row = getelementptr {scalar}, ptr %x, i64 %x.past
+  %y.past = mul i64 %r, %outside
+  %y.row = getelementptr {scalar}, ptr %y, i64 %y.past
+  %noted = call i64 @noted(ptr %x.row, i64 %inside, ptr %values, ptr %places)
+  call void @gather(ptr %y.row, ptr @nothing, ptr %matrix, i64 %line, i64 %line, ptr %values, ptr %places, i64 %noted)
+  %r.next = add nuw nsw i64 %r, 1
+  %r.more = icmp slt i64 %r.next, %rows
+  br i1 %r.more, label %row, label %over
+all:
+  call void @products(ptr %y, ptr %x, ptr %matrix, i64 %rows, i64 %inside, i64 %outside)
+  br label %over
+over:
+  ret void
+}}"""
 
 
 def _block(scalar: str, rows: int, vectors: int) -> str:

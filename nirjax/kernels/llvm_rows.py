@@ -145,6 +145,13 @@ over:
         self.room += -(-size // 64) * 64
         return name
 
+    def _row_room(self, n: int) -> str:
+        """Memory for one number an element of a row."""
+        name = self._name()
+        self.once.append(f"{name} = getelementptr i8, ptr %memory, i64 {self.room}")
+        self.room += -(-n * self.size // 64) * 64
+        return name
+
     def _skipped(self, array: str, n: int) -> str:
         """Where the tile's rows are in a carry."""
         by, name = self._name(), self._name()
@@ -313,5 +320,6 @@ over:
     def _multiplied(self, matrix: Matrix, source: str, target: str, taken: int, given: int) -> None:
         place = self.names[len(self.shapes.constants) + self.program.matrices.index(matrix)]
         self.each.append(
-            f"call void @products(ptr {target}, ptr {source}, ptr {place}, i64 %length, i64 {taken}, i64 {given})"
+            f"call void @multiply(ptr {target}, ptr {source}, ptr {place}, i64 %length, i64 {taken}, i64 {given}, "
+            f"ptr {self._row_room(taken)}, ptr {self._row_room(taken)})"
         )

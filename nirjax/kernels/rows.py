@@ -125,7 +125,7 @@ def _apart(program: Program, traced: ClosedJaxpr, arguments: Sequence[Any]) -> l
         within = called(equation.params)
         if within is not None:
             results = _apart(program, within, given)
-        elif equation.primitive.name == "dot_general":
+        elif equation.primitive.name in ("dot_general", "event_product"):
             results = [_product(program, equation, given)]
         elif equation.primitive.name == "transpose" and given[0] in program.turned:
             results = [_transpose(program, given[0])]
@@ -144,7 +144,7 @@ def _transpose(program: Program, value: int) -> int:
 
 def _product(program: Program, equation: Any, given: list[Any]) -> int:
     row, other = given
-    ((left,), (right,)), batch = equation.params["dimension_numbers"]
+    ((left,), (right,)), batch = equation.params.get("dimension_numbers", (((1,), (0,)), ((), ())))
     if (
         not isinstance(row, int)
         or program.sizes[row] < 1

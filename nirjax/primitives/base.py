@@ -40,6 +40,7 @@ class Site:
         max_delay: capacity of a Delay, in time steps; None for the largest delay of the node itself.
         waits: the output of a Delay is kept from depending on the present input.
         product_dtype: what the factors of a product or convolution are rounded to; None: they stay as they are.
+        multiply: (x, W, precision=...) -> x W, of rows (*lead, in) with a matrix (in, out).
     """
 
     name: str
@@ -54,6 +55,7 @@ class Site:
     max_delay: int | None = None
     waits: bool = False
     product_dtype: DTypeLike | None = None
+    multiply: Callable[..., Array] = jnp.matmul
 
     def taken(self, params: Parameters) -> Parameters:
         """The parameters, with what the dialect puts in the place of those that it does not use."""

@@ -14,7 +14,7 @@ Shapes: x is (*lead, *input_shape) with any leading axes. Source: https://neuroi
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
 from nirjax.ir.nodes import Affine, Flatten, Input, Linear, Output, Scale, Threshold
 from nirjax.primitives.base import Constants, Parameters, Primitive, Site
@@ -28,13 +28,13 @@ def prepare(site: Site, params: Parameters) -> Constants:
 
 def linear(site: Site, params: Parameters, x: Array) -> Array:
     """y[..., o] = sum_i W[..., o, i] x[..., i]: weight (*axes, out, in), x (*lead, *axes, in)."""
-    turned = "turned" in params
-    factors = site.factor(x), site.factor(params["turned" if turned else "weight"])
+    turned = params.get("turned")
+    if turned is not None and site.product_dtype is None:
+        return site.multiply(x, turned, precision=site.precision)
+    factors = site.factor(x), site.factor(params["weight"] if turned is None else turned)
     x, weight = (one.astype(site.product_dtype or one.dtype) for one in factors)
-    if weight.ndim == 2:
-        over = (((x.ndim - 1,), (0 if turned else 1,)), ((), ()))
-        return lax.dot_general(x, weight, over, precision=site.precision, preferred_element_type=site.dtype)
-    return jnp.einsum("...i,...oi->...o", x, weight, precision=site.precision, preferred_element_type=site.dtype)
+    axes = "...i,...oi->...o" if turned is None else "...i,io->...o"
+    return jnp.einsum(axes, x, weight, precision=site.precision, preferred_element_type=site.dtype)
 
 
 def affine(site: Site, params: Parameters, x: Array) -> Array:

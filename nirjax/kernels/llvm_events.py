@@ -1,0 +1,494 @@
+"""Products with rows that are mostly zero, as functions of machine code.
+
+    gather      y[r, :] = sum of x[r, i] W[i, :]      over the i where x[r, i] is not zero
+    scatter     S[i, :] = sum of x[r, i] g[r, :]      over the r where x[r, i] is not zero
+
+Spikes are such rows. Both first note the places of a row that are not zero, and add up lines of a matrix, in blocks of
+columns that stay in registers. gather's tiles are some rows. scatter's are some columns; it sorts what it has noted of
+some rows by the lines of S, and adds lines of g to each, in memory of the tile's own.
+"""
+
+from __future__ import annotations
+
+from nirjax.kernels.llvm_handler import Cut, Layout, addresses, fields, handler, indented, told
+from nirjax.kernels.llvm_step import FLOATS, SIZES, WIDTH
+
+ROWS = 512
+"""Rows of a tile of gather at most."""
+
+COLUMNS = 256
+"""Columns of a matrix that are used at a time: some hundred lines of so many stay in the second cache."""
+
+TURN = 128
+"""Rows that scatter sorts at a time by the lines that they belong to."""
+
+NEAR = 1 << 19
+"""Bytes of a matrix from which on gather copies those columns next to each other first, where it has rows enough."""
+
+BLOCKS = (16, 4, 1)
+"""Vectors of columns that are summed at once, the most that are left."""
+
+ALONE = 64
+"""Rows up to which no help is asked for."""
+
+NARROWEST = WIDTH
+"""Columns that a matrix has at least: the last vector of columns overlaps with the one before."""
+
+
+def gather(name: str, dtype: str, version: tuple[int, int]) -> str:
+    """A program whose `name` is a handler: W (inside, outside), x (1, rows, inside) -> y (rows, outside)."""
+    scalar = FLOATS[dtype]
+    layout = Layout((), 0, 2, 1, dtype, backward=False, sizes=((0, 0), (0, 1)), shape=1)
+    size = SIZES[scalar]
+    text = f"""
+define internal void @tile1(ptr %run, i64 %index) {{
+{indented([*fields(("elements", "length")), *addresses(["%w", "%x", "%y"]), *told(layout, ("%inside", "%outside"))])}
+  %wished = mul i64 %index, %length
+  %latest = sub i64 %elements, %length
+  %begin = call i64 @llvm.smin.i64(i64 %wished, i64 %latest)
+  %most = mul i64 %length, %inside
+  %values.bytes = mul i64 %most, {size}
+  %places.bytes = mul i64 %most, 4
+  %counts.bytes = mul i64 %length, 8
+  %packed.bytes = mul i64 %inside, {COLUMNS * size}
+  %lists.bytes = add i64 %values.bytes, %places.bytes
+  %noted.bytes = add i64 %lists.bytes, %counts.bytes
+  %all.bytes = add i64 %noted.bytes, %packed.bytes
+  %room = add i64 %all.bytes, 64
+  %memory = call ptr @malloc(i64 %room)
+  %memory.at = ptrtoint ptr %memory to i64
+  %memory.up = add i64 %memory.at, 63
+  %memory.line = and i64 %memory.up, -64
+  %packed = inttoptr i64 %memory.line to ptr
+  %counts = getelementptr i8, ptr %packed, i64 %packed.bytes
+  %values = getelementptr i8, ptr %counts, i64 %counts.bytes
+  %places = getelementptr i8, ptr %values, i64 %values.bytes
+  %matrix = mul i64 %inside, %outside
+  %large = icmp sgt i64 %matrix, {NEAR // size}
+  %many = icmp sge i64 %length, {ROWS // 4}
+  %packs = and i1 %large, %many
+  %last = sub i64 %outside, {WIDTH}
+  br label %note
+note:
+  %n = phi i64 [ 0, %0 ], [ %n.next, %note ]
+  %n.begin = phi i64 [ 0, %0 ], [ %n.end, %note ]
+  %n.row = add i64 %begin, %n
+  %n.past = mul i64 %n.row, %inside
+  %n.x = getelementptr {scalar}, ptr %x, i64 %n.past
+  %n.values = getelementptr {scalar}, ptr %values, i64 %n.begin
+  %n.places = getelementptr i32, ptr %places, i64 %n.begin
+  %n.count = call i64 @noted(ptr %n.x, i64 %inside, ptr %n.values, ptr %n.places)
+  %n.end = add i64 %n.begin, %n.count
+  %n.at = getelementptr i64, ptr %counts, i64 %n
+  store i64 %n.count, ptr %n.at
+  %n.next = add nuw nsw i64 %n, 1
+  %n.more = icmp slt i64 %n.next, %length
+  br i1 %n.more, label %note, label %columns
+columns:
+  %wished.column = phi i64 [ 0, %note ], [ %next.column, %rowed ]
+  %column = call i64 @llvm.smin.i64(i64 %wished.column, i64 %last)
+  %left = sub i64 %outside, %column
+  %whole = and i64 %left, -{WIDTH}
+  %width = call i64 @llvm.smin.i64(i64 %whole, i64 {COLUMNS})
+  %next.column = add i64 %column, %width
+  %w.here = getelementptr {scalar}, ptr %w, i64 %column
+  br i1 %packs, label %pack, label %rows.begin
+pack:
+  %p = phi i64 [ 0, %columns ], [ %p.next, %pack ]
+  %p.past = mul i64 %p, %outside
+  %p.from = getelementptr {scalar}, ptr %w.here, i64 %p.past
+  %p.place = mul i64 %p, {COLUMNS}
+  %p.to = getelementptr {scalar}, ptr %packed, i64 %p.place
+  %p.bytes = mul i64 %width, {size}
+  call void @llvm.memcpy.p0.p0.i64(ptr %p.to, ptr %p.from, i64 %p.bytes, i1 false)
+  %p.next = add nuw nsw i64 %p, 1
+  %p.more = icmp slt i64 %p.next, %inside
+  br i1 %p.more, label %pack, label %rows.begin
+rows.begin:
+  %lines = select i1 %packs, ptr %packed, ptr %w.here
+  %stride = select i1 %packs, i64 {COLUMNS}, i64 %outside
+  br label %rows
+rows:
+  %r = phi i64 [ 0, %rows.begin ], [ %r.next, %rows ]
+  %r.begin = phi i64 [ 0, %rows.begin ], [ %r.end, %rows ]
+  %r.values = getelementptr {scalar}, ptr %values, i64 %r.begin
+  %r.places = getelementptr i32, ptr %places, i64 %r.begin
+  %r.at = getelementptr i64, ptr %counts, i64 %r
+  %count = load i64, ptr %r.at
+  %r.end = add i64 %r.begin, %count
+  %r.row = add i64 %begin, %r
+  %y.row = mul i64 %r.row, %outside
+  %y.place = add i64 %y.row, %column
+  %y.here = getelementptr {scalar}, ptr %y, i64 %y.place
+  call void @gather(ptr %y.here, ptr @nothing, ptr %lines, i64 %stride, i64 %width, ptr %r.values,
+                    ptr %r.places, i64 %count)
+  %r.next = add nuw nsw i64 %r, 1
+  %r.more = icmp slt i64 %r.next, %length
+  br i1 %r.more, label %rows, label %rowed
+rowed:
+  %columns.more = icmp slt i64 %next.column, %outside
+  br i1 %columns.more, label %columns, label %over
+over:
+  call void @free(ptr %memory)
+  ret void
+}}"""
+    return "\n".join((handler(name, layout, version, Cut(1, ROWS, ALONE)), gathering(scalar), text, ""))
+
+
+def gathering(scalar: str) -> str:
+    """The functions for numbers of a type, "float" or "double":
+
+    counted(x, n)                                               how many of n numbers are not zero
+    noted(x, n, values, places)                                 the same, and which
+    gather(y, start, matrix, stride, columns, values, places, count)
+                                                                y = start, or `@nothing`, + the sum of lines
+    """
+    blocks = [_gathered(scalar, vectors) for vectors in BLOCKS]
+    nothing = f"@nothing = internal constant [{COLUMNS} x {scalar}] zeroinitializer, align 64"
+    return "\n".join((nothing, _counted(scalar), _noted(scalar), _vectors(), *blocks, _gather(scalar)))
+
+
+def _gather(scalar: str) -> str:
+    arguments = "ptr %y.here, ptr %s.here, ptr %m.here, i64 %stride, ptr %values, ptr %places, i64 %count"
+    return f"""
+define internal void @gather(ptr %y, ptr %start, ptr %matrix, i64 %stride, i64 %columns, ptr %values,
+                             ptr %places, i64 %count) {{
+  br label %block
+block:
+  %column = phi i64 [ 0, %0 ], [ %column.next, %next ]
+  %left = sub i64 %columns, %column
+  %vectors = call i64 @vectors(i64 %left)
+  %by = mul i64 %vectors, {WIDTH}
+  %column.next = add i64 %column, %by
+  %y.here = getelementptr {scalar}, ptr %y, i64 %column
+  %s.there = getelementptr {scalar}, ptr %start, i64 %column
+  %s.none = icmp eq ptr %start, @nothing
+  %s.here = select i1 %s.none, ptr %start, ptr %s.there
+  %m.here = getelementptr {scalar}, ptr %matrix, i64 %column
+{indented(_switch("gather", arguments))}
+next:
+  %more = icmp slt i64 %column.next, %columns
+  br i1 %more, label %block, label %over
+over:
+  ret void
+}}"""
+
+
+def _counted(scalar: str) -> str:
+    vector = f"<{WIDTH} x {scalar}>"
+    return f"""
+declare i{WIDTH} @llvm.ctpop.i{WIDTH}(i{WIDTH})
+
+define internal i64 @counted(ptr %x, i64 %n) {{
+  %whole = and i64 %n, -{WIDTH}
+  br label %check
+check:
+  %i = phi i64 [ 0, %0 ], [ %i.next, %look ]
+  %count = phi i64 [ 0, %0 ], [ %count.next, %look ]
+  %more = icmp slt i64 %i, %whole
+  br i1 %more, label %look, label %rest
+look:
+  %at = getelementptr {scalar}, ptr %x, i64 %i
+  %found = load {vector}, ptr %at, align {SIZES[scalar]}
+  %not = fcmp une {vector} %found, zeroinitializer
+  %bits = bitcast <{WIDTH} x i1> %not to i{WIDTH}
+  %sum = call i{WIDTH} @llvm.ctpop.i{WIDTH}(i{WIDTH} %bits)
+  %sum.wide = zext i{WIDTH} %sum to i64
+  %count.next = add i64 %count, %sum.wide
+  %i.next = add nuw nsw i64 %i, {WIDTH}
+  br label %check
+rest:
+  %j = phi i64 [ %whole, %check ], [ %j.next, %one ]
+  %total = phi i64 [ %count, %check ], [ %total.next, %one ]
+  %j.more = icmp slt i64 %j, %n
+  br i1 %j.more, label %one, label %over
+one:
+  %j.at = getelementptr {scalar}, ptr %x, i64 %j
+  %j.found = load {scalar}, ptr %j.at
+  %j.not = fcmp une {scalar} %j.found, 0.0
+  %j.one = zext i1 %j.not to i64
+  %total.next = add i64 %total, %j.one
+  %j.next = add nuw nsw i64 %j, 1
+  br label %rest
+over:
+  ret i64 %total
+}}"""
+
+
+def scatter(name: str, dtype: str, version: tuple[int, int]) -> str:
+    """A program whose `name` is a handler: x (rows, inside), g (rows, outside) -> S (inside, outside)."""
+    scalar = FLOATS[dtype]
+    layout = Layout((), 0, 2, 1, dtype, backward=False, sizes=((0, 1),), shape=1)
+    size = SIZES[scalar]
+    text = f"""
+define internal void @tile{WIDTH}(ptr %run, i64 %index) {{
+{indented([*fields(("time", "elements", "length")), *addresses(["%x", "%g", "%s"]), *told(layout, ("%inside",))])}
+  %wished = mul i64 %index, %length
+  %latest = sub i64 %elements, %length
+  %begin = call i64 @llvm.smin.i64(i64 %wished, i64 %latest)
+  %line.bytes = mul i64 %length, {size}
+  %sums.bytes = mul i64 %line.bytes, %inside
+  %counts.bytes = mul i64 %inside, 8
+  %most = mul i64 %inside, {TURN + 1}
+  %values.bytes = mul i64 %most, {size}
+  %places.bytes = mul i64 %most, 4
+  %lists.bytes = add i64 %values.bytes, %places.bytes
+  %noted.bytes = add i64 %lists.bytes, %counts.bytes
+  %all.bytes = add i64 %sums.bytes, %noted.bytes
+  %room = add i64 %all.bytes, 64
+  %memory = call ptr @malloc(i64 %room)
+  %memory.at = ptrtoint ptr %memory to i64
+  %memory.up = add i64 %memory.at, 63
+  %memory.line = and i64 %memory.up, -64
+  %sums = inttoptr i64 %memory.line to ptr
+  %counts = getelementptr i8, ptr %sums, i64 %sums.bytes
+  %values = getelementptr i8, ptr %counts, i64 %counts.bytes
+  %places = getelementptr i8, ptr %values, i64 %values.bytes
+  %row.begin = mul i64 %inside, {TURN}
+  %row.values = getelementptr {scalar}, ptr %values, i64 %row.begin
+  %row.places = getelementptr i32, ptr %places, i64 %row.begin
+  call void @llvm.memset.p0.i64(ptr %sums, i8 0, i64 %sums.bytes, i1 false)
+  br label %turns
+turns:
+  %first = phi i64 [ 0, %0 ], [ %first.next, %turned ]
+  %more = icmp slt i64 %first, %time
+  br i1 %more, label %turn, label %lines
+turn:
+  %rest = sub i64 %time, %first
+  %rows = call i64 @llvm.smin.i64(i64 %rest, i64 {TURN})
+  call void @llvm.memset.p0.i64(ptr %counts, i8 0, i64 %counts.bytes, i1 false)
+  br label %row
+row:
+  %r = phi i64 [ 0, %turn ], [ %r.next, %rowed ]
+  %r.row = add i64 %first, %r
+  %r.past = mul i64 %r.row, %inside
+  %r.x = getelementptr {scalar}, ptr %x, i64 %r.past
+  %r.count = call i64 @noted(ptr %r.x, i64 %inside, ptr %row.values, ptr %row.places)
+  %r.short = trunc i64 %r to i32
+  br label %sort
+sort:
+  %e = phi i64 [ 0, %row ], [ %e.next, %put ]
+  %e.more = icmp slt i64 %e, %r.count
+  br i1 %e.more, label %put, label %rowed
+put:
+  %e.value.at = getelementptr {scalar}, ptr %row.values, i64 %e
+  %e.value = load {scalar}, ptr %e.value.at
+  %e.place.at = getelementptr i32, ptr %row.places, i64 %e
+  %e.place = load i32, ptr %e.place.at
+  %e.line = zext i32 %e.place to i64
+  %e.count.at = getelementptr i64, ptr %counts, i64 %e.line
+  %e.count = load i64, ptr %e.count.at
+  %e.begin = mul i64 %e.line, {TURN}
+  %e.to = add i64 %e.begin, %e.count
+  %e.to.value = getelementptr {scalar}, ptr %values, i64 %e.to
+  store {scalar} %e.value, ptr %e.to.value
+  %e.to.place = getelementptr i32, ptr %places, i64 %e.to
+  store i32 %r.short, ptr %e.to.place
+  %e.count.next = add i64 %e.count, 1
+  store i64 %e.count.next, ptr %e.count.at
+  %e.next = add nuw nsw i64 %e, 1
+  br label %sort
+rowed:
+  %r.next = add nuw nsw i64 %r, 1
+  %r.more = icmp slt i64 %r.next, %rows
+  br i1 %r.more, label %row, label %sum
+sum:
+  %g.row = mul i64 %first, %elements
+  %g.place = add i64 %g.row, %begin
+  %g.here = getelementptr {scalar}, ptr %g, i64 %g.place
+  br label %line
+line:
+  %k = phi i64 [ 0, %sum ], [ %k.next, %line ]
+  %k.count.at = getelementptr i64, ptr %counts, i64 %k
+  %k.count = load i64, ptr %k.count.at
+  %k.begin = mul i64 %k, {TURN}
+  %k.values = getelementptr {scalar}, ptr %values, i64 %k.begin
+  %k.places = getelementptr i32, ptr %places, i64 %k.begin
+  %k.past = mul i64 %k, %length
+  %k.sums = getelementptr {scalar}, ptr %sums, i64 %k.past
+  call void @gather(ptr %k.sums, ptr %k.sums, ptr %g.here, i64 %elements, i64 %length, ptr %k.values, ptr %k.places,
+                    i64 %k.count)
+  %k.next = add nuw nsw i64 %k, 1
+  %k.more = icmp slt i64 %k.next, %inside
+  br i1 %k.more, label %line, label %turned
+turned:
+  %first.next = add nuw nsw i64 %first, {TURN}
+  br label %turns
+lines:
+  %l = phi i64 [ 0, %turns ], [ %l.next, %lines ]
+  %l.past = mul i64 %l, %length
+  %l.from = getelementptr {scalar}, ptr %sums, i64 %l.past
+  %l.row = mul i64 %l, %elements
+  %l.place = add i64 %l.row, %begin
+  %l.to = getelementptr {scalar}, ptr %s, i64 %l.place
+  call void @llvm.memcpy.p0.p0.i64(ptr %l.to, ptr %l.from, i64 %line.bytes, i1 false)
+  %l.next = add nuw nsw i64 %l, 1
+  %l.more = icmp slt i64 %l.next, %inside
+  br i1 %l.more, label %lines, label %over
+over:
+  call void @free(ptr %memory)
+  ret void
+}}
+
+; never called: there are never fewer columns than a vector has
+define internal void @tile1(ptr %run, i64 %index) {{
+  ret void
+}}
+
+declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"""
+    cut = Cut(WIDTH, COLUMNS, ALONE * COLUMNS)
+    return "\n".join((handler(name, layout, version, cut), gathering(scalar), text, ""))
+
+
+def _switch(function: str, arguments: str) -> list[str]:
+    """Call the function for as many vectors as `%vectors` says, and go on at `next`."""
+    cases = " ".join(f"i64 {vectors}, label %do{vectors}" for vectors in BLOCKS[:-1])
+    lines = [f"switch i64 %vectors, label %do{BLOCKS[-1]} [ {cases} ]"]
+    for vectors in BLOCKS:
+        lines += [f"do{vectors}:", f"call void @{function}{vectors}({arguments})", "br label %next"]
+    return lines
+
+
+def _vectors() -> str:
+    """How many vectors of columns come next, of those that are left."""
+    chosen = [
+        f"""  %enough{vectors} = icmp sge i64 %left, {vectors * WIDTH}
+  %c{number + 1} = select i1 %enough{vectors}, i64 {vectors}, i64 {f"%c{number}" if number else BLOCKS[-1]}"""
+        for number, vectors in enumerate(BLOCKS[-2::-1])
+    ]
+    return f"""
+define internal i64 @vectors(i64 %left) alwaysinline {{
+{chr(10).join(chosen)}
+  ret i64 %c{len(chosen)}
+}}"""
+
+
+def _noted(scalar: str) -> str:
+    """Note the values of a row that are not zero, and their places; how many they are. 64 elements at a time."""
+    vector, parts = f"<{WIDTH} x {scalar}>", 64 // WIDTH
+    masks = ["%m0.all = add i64 0, 0"]
+    for part in range(parts):
+        masks += [
+            f"%i{part} = add i64 %i, {part * WIDTH}",
+            f"%x{part}.at = getelementptr {scalar}, ptr %x, i64 %i{part}",
+            f"%x{part} = load {vector}, ptr %x{part}.at, align {SIZES[scalar]}",
+            f"%b{part} = fcmp une {vector} %x{part}, zeroinitializer",
+            f"%b{part}.bits = bitcast <{WIDTH} x i1> %b{part} to i{WIDTH}",
+            f"%b{part}.wide = zext i{WIDTH} %b{part}.bits to i64",
+            f"%b{part}.there = shl i64 %b{part}.wide, {part * WIDTH}",
+            f"%m{part + 1}.all = or i64 %m{part}.all, %b{part}.there",
+        ]
+    return f"""
+declare i64 @llvm.cttz.i64(i64, i1)
+
+define internal i64 @noted(ptr %x, i64 %n, ptr %values, ptr %places) {{
+  %whole = and i64 %n, -64
+  br label %check
+check:
+  %i = phi i64 [ 0, %0 ], [ %i.next, %noted ]
+  %count = phi i64 [ 0, %0 ], [ %count.now, %noted ]
+  %more = icmp slt i64 %i, %whole
+  br i1 %more, label %look, label %rest
+look:
+{indented(masks)}
+  br label %bits
+bits:
+  %mask = phi i64 [ %m{parts}.all, %look ], [ %mask.next, %bit ]
+  %count.now = phi i64 [ %count, %look ], [ %count.next, %bit ]
+  %any = icmp ne i64 %mask, 0
+  br i1 %any, label %bit, label %noted
+bit:
+  %first = call i64 @llvm.cttz.i64(i64 %mask, i1 true)
+  %place = add i64 %i, %first
+  %value.at = getelementptr {scalar}, ptr %x, i64 %place
+  %value = load {scalar}, ptr %value.at
+  %values.at = getelementptr {scalar}, ptr %values, i64 %count.now
+  store {scalar} %value, ptr %values.at
+  %places.at = getelementptr i32, ptr %places, i64 %count.now
+  %place.short = trunc i64 %place to i32
+  store i32 %place.short, ptr %places.at
+  %count.next = add i64 %count.now, 1
+  %mask.less = sub i64 %mask, 1
+  %mask.next = and i64 %mask, %mask.less
+  br label %bits
+noted:
+  %i.next = add i64 %i, 64
+  br label %check
+rest:
+  %j = phi i64 [ %whole, %check ], [ %j.next, %one ]
+  %count.j = phi i64 [ %count, %check ], [ %count.more, %one ]
+  %j.more = icmp slt i64 %j, %n
+  br i1 %j.more, label %one, label %over
+one:
+  %j.at = getelementptr {scalar}, ptr %x, i64 %j
+  %j.value = load {scalar}, ptr %j.at
+  %j.values = getelementptr {scalar}, ptr %values, i64 %count.j
+  store {scalar} %j.value, ptr %j.values
+  %j.places = getelementptr i32, ptr %places, i64 %count.j
+  %j.short = trunc i64 %j to i32
+  store i32 %j.short, ptr %j.places
+  %j.not = fcmp une {scalar} %j.value, 0.0
+  %j.add = zext i1 %j.not to i64
+  %count.more = add i64 %count.j, %j.add
+  %j.next = add i64 %j, 1
+  br label %rest
+over:
+  ret i64 %count.j
+}}"""
+
+
+def _line(scalar: str) -> list[str]:
+    """The noted value `%value` of a place, in all lanes, and the line of the matrix there, `%line`."""
+    vector = f"<{WIDTH} x {scalar}>"
+    return [
+        f"%value.at = getelementptr {scalar}, ptr %values, i64 %j",
+        f"%value = load {scalar}, ptr %value.at",
+        "%place.at = getelementptr i32, ptr %places, i64 %j",
+        "%place = load i32, ptr %place.at",
+        "%place.wide = zext i32 %place to i64",
+        "%past = mul i64 %place.wide, %stride",
+        f"%line = getelementptr {scalar}, ptr %matrix, i64 %past",
+        f"%value.one = insertelement {vector} poison, {scalar} %value, i64 0",
+        f"%value.all = shufflevector {vector} %value.one, {vector} poison, <{WIDTH} x i32> zeroinitializer",
+    ]
+
+
+def _gathered(scalar: str, vectors: int) -> str:
+    """Some vectors of columns of one row of y."""
+    vector, size = f"<{WIDTH} x {scalar}>", SIZES[scalar]
+    add = f"@llvm.fmuladd.v{WIDTH}{'f32' if scalar == 'float' else 'f64'}"
+    declared = f"declare {vector} {add}({vector}, {vector}, {vector})" if vectors == BLOCKS[0] else ""
+    begin = [f"%s{c} = phi {vector} [ %b{c}, %0 ], [ %n{c}, %add ]" for c in range(vectors)]
+    first, body, end = list[str](), _line(scalar), list[str]()
+    for c in range(vectors):
+        first += [
+            f"%b{c}.at = getelementptr {vector}, ptr %start, i64 {c}",
+            f"%b{c} = load {vector}, ptr %b{c}.at, align {size}",
+        ]
+        body += [
+            f"%w{c}.at = getelementptr {vector}, ptr %line, i64 {c}",
+            f"%w{c} = load {vector}, ptr %w{c}.at, align {size}",
+            f"%n{c} = call {vector} {add}({vector} %value.all, {vector} %w{c}, {vector} %s{c})",
+        ]
+        end += [
+            f"%y{c}.at = getelementptr {vector}, ptr %y, i64 {c}",
+            f"store {vector} %s{c}, ptr %y{c}.at, align {size}",
+        ]
+    return f"""{declared}
+define internal void @gather{vectors}(ptr %y, ptr %start, ptr %matrix, i64 %stride, ptr %values, ptr %places,
+                                      i64 %count) {{
+{indented(first)}
+  br label %check
+check:
+  %j = phi i64 [ 0, %0 ], [ %j.next, %add ]
+{indented(begin)}
+  %more = icmp slt i64 %j, %count
+  br i1 %more, label %add, label %over
+add:
+{indented(body)}
+  %j.next = add nuw nsw i64 %j, 1
+  br label %check
+over:
+{indented(end)}
+  ret void
+}}"""
