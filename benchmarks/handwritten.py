@@ -7,6 +7,7 @@ dialect: forward Euler, a spike where v > threshold, then a reset to zero. `fast
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -36,11 +37,31 @@ def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     return spike(v), dv / (1 + 25 * jnp.abs(v)) ** 2
 
 
-def lif(neuron: Params, v: Array, drive: Array) -> tuple[Array, Array]:
-    """One step of LIF (or IF, with keep = 1): the membrane after the reset, and the spikes."""
-    v = neuron["keep"] * v + neuron["gain"] * drive
-    z = spike(v - neuron["threshold"])
+@functools.partial(jax.checkpoint, prevent_cse=False)
+def fire(threshold: Array, v: Array) -> tuple[Array, Array]:
+    """The membrane after the reset, and the spikes. For the way back only the membrane before it is kept."""
+    z = spike(v - threshold)
     return v * (1 - z), z
+
+
+def lif(neuron: Params, v: Array, drive: Array) -> tuple[Array, Array]:
+    """One step of LIF: the membrane after the reset, and the spikes."""
+    return fire(neuron["threshold"], neuron["keep"] * v + neuron["gain"] * drive)
+
+
+@functools.partial(jax.checkpoint, prevent_cse=False)
+def fire_into(layer: Params, threshold: Array, v: Array) -> tuple[Array, Array]:
+    """The membrane after the reset, and what a layer makes of the spikes; they are computed again on the way back."""
+    v, z = fire(threshold, v)
+    return v, affine(layer, z)
+
+
+def late_reset(neuron: Params, v: Array, drive: Array) -> tuple[Array, Array]:
+    """The same (or IF, without `keep`) with a membrane that is carried before its reset: what is fastest forward, since
+    XLA reads the drive once then, and not for v and for z."""
+    v = fire(neuron["threshold"], v)[0]
+    v = neuron.get("keep", 1) * v + neuron["gain"] * drive
+    return v, spike(v - neuron["threshold"])
 
 
 def cubalif(neuron: Params, state: tuple[Array, Array], drive: Array) -> tuple[tuple[Array, Array], Array]:
@@ -56,19 +77,13 @@ def affine(layer: Params, x: Array) -> Array:
 
 
 def over_time(first: Any, step: Any, start: Any, x: Array, rows: int = 0) -> Array:
-    """The scan, with the first product before it, or in it where its own rows are enough to make it fast.
-
-    The steps of several samples are computed again on the way back, but for their products.
-    """
+    """The scan, with the first product before it, or in it where its own rows are enough to make it fast."""
     batch = x.shape[1]
     inside = (rows or batch) >= ROWS
 
     def advance(state: Any, x: Array) -> Any:
         return step(state, first(x) if inside else x)
 
-    if batch > 1:
-        kept = jax.checkpoint_policies.dots_saveable
-        advance = jax.checkpoint(advance, prevent_cse=False, policy=kept)
     return lax.scan(advance, start, x if inside else first(x))[1]
 
 
@@ -81,12 +96,12 @@ def feedforward(params: Any, neurons: Any, x: Array) -> Array:
     start = [jnp.zeros((x.shape[1], layer["bias"].size)) for layer in params]
 
     def step(vs: list[Array], drive: Array) -> tuple[list[Array], Array]:
-        v, z = lif(neurons[0], vs[0], drive)
-        new = [v]
-        for layer, neuron, v in zip(others, neurons[1:], vs[1:], strict=True):
-            v, z = lif(neuron, v, affine(layer, z))
+        new = []
+        for layer, neuron, v in zip(others, neurons, vs, strict=False):
+            v, drive = fire_into(layer, neuron["threshold"], neuron["keep"] * v + neuron["gain"] * drive)
             new.append(v)
-        return new, z
+        v, z = lif(neurons[-1], vs[-1], drive)
+        return [*new, v], z
 
     return over_time(lambda x: affine(first, x), step, start, x)
 
@@ -95,13 +110,14 @@ def recurrent(params: Any, neurons: Any, x: Array) -> Array:
     """A recurrent CubaLIF layer and a LIF layer behind it."""
     first, back, last = params
     batch, hidden, outputs = x.shape[1], first["bias"].size, last["bias"].size
-    start = (jnp.zeros((batch, hidden)),) * 2, jnp.zeros((batch, hidden)), jnp.zeros((batch, outputs))
+    nothing = jnp.zeros((batch, hidden))
+    start = (nothing, nothing), affine(back, nothing), jnp.zeros((batch, outputs))
 
     def step(state: Any, drive: Array) -> tuple[Any, Array]:
-        hidden, z, v = state
-        hidden, z = cubalif(neurons[0], hidden, drive + affine(back, z))
+        hidden, fed_back, v = state
+        hidden, z = cubalif(neurons[0], hidden, drive + fed_back)
         v, y = lif(neurons[1], v, affine(last, z))
-        return (hidden, z, v), y
+        return (hidden, affine(back, z), v), y
 
     return over_time(lambda x: affine(first, x), step, start, x)
 
@@ -110,13 +126,14 @@ def braille(params: Any, neurons: Any, x: Array) -> Array:
     """A recurrent CubaLIF layer and a CubaLIF layer behind it."""
     first, back, last = params
     batch, hidden, outputs = x.shape[1], first["bias"].size, last["bias"].size
-    start = (jnp.zeros((batch, hidden)),) * 2, jnp.zeros((batch, hidden)), (jnp.zeros((batch, outputs)),) * 2
+    nothing = jnp.zeros((batch, hidden))
+    start = (nothing, nothing), affine(back, nothing), (jnp.zeros((batch, outputs)),) * 2
 
     def step(state: Any, drive: Array) -> tuple[Any, Array]:
-        hidden, z, out = state
-        hidden, z = cubalif(neurons[0], hidden, drive + affine(back, z))
+        hidden, fed_back, out = state
+        hidden, z = cubalif(neurons[0], hidden, drive + fed_back)
         out, y = cubalif(neurons[1], out, affine(last, z))
-        return (hidden, z, out), y
+        return (hidden, affine(back, z), out), y
 
     return over_time(lambda x: affine(first, x), step, start, x)
 
@@ -129,27 +146,31 @@ def convolve(layer: Params, x: Array, stride: int = 1) -> Array:
 
 
 def pool(x: Array) -> Array:
-    return lax.reduce_window(x, 0.0, lax.add, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+    """Sums of two by two: of slices, which XLA does in one pass together with what comes before."""
+    rows = x[:, ::2] + x[:, 1::2]
+    return rows[:, :, ::2] + rows[:, :, 1::2]
 
 
 def convolutional(params: Any, neurons: Any, x: Array) -> Array:
-    """The paper's network: three convolutions with two pools, and two products; IF behind each."""
+    """The paper's network: three convolutions with two pools, two products; IF behind each. Channels are last."""
     conv1, conv2, conv3, dense1, dense2 = params
-    x, batch = jnp.moveaxis(x, 2, -1), x.shape[1]
-    images = [neuron["threshold"].shape for neuron in neurons[:3]]
-    start = [jnp.zeros((batch, *shape)) for shape in (*images, dense1["bias"].shape, dense2["bias"].shape)]
+    batch = x.shape[1]
+    one = jax.eval_shape(lambda x: convolve(conv1, x, 2), x[0])
+    two = jax.eval_shape(lambda x: convolve(conv2, x), one)
+    three = jax.eval_shape(lambda x: convolve(conv3, pool(x)), two)
+    start = [jnp.zeros(image.shape) for image in (one, two, three)]
+    start += [jnp.zeros((batch, dense["bias"].size)) for dense in (dense1, dense2)]
 
     def first(x: Array) -> Array:
         y = convolve(conv1, x.reshape(-1, *x.shape[-3:]), 2)
         return y.reshape(*x.shape[:-3], *y.shape[1:])
 
     def step(vs: list[Array], drive: Array) -> tuple[list[Array], Array]:
-        v1, z = lif(neurons[0], vs[0], drive)
-        v2, z = lif(neurons[1], vs[1], convolve(conv2, z))
-        v3, z = lif(neurons[2], vs[2], convolve(conv3, pool(z)))
-        z = pool(z).transpose(0, 3, 1, 2).reshape(batch, -1)
-        v4, z = lif(neurons[3], vs[3], affine(dense1, z))
-        v5, z = lif(neurons[4], vs[4], affine(dense2, z))
+        v1, z = late_reset(neurons[0], vs[0], drive)
+        v2, z = late_reset(neurons[1], vs[1], convolve(conv2, z))
+        v3, z = late_reset(neurons[2], vs[2], convolve(conv3, pool(z)))
+        v4, z = late_reset(neurons[3], vs[3], affine(dense1, pool(z).reshape(batch, -1)))
+        v5, z = late_reset(neurons[4], vs[4], affine(dense2, z))
         return [v1, v2, v3, v4, v5], z
 
     return over_time(first, step, start, x, rows=8 * batch)
@@ -157,8 +178,8 @@ def convolutional(params: Any, neurons: Any, x: Array) -> Array:
 
 def layer(params: Any, neurons: Any, x: Array) -> Array:
     """One layer of LIF."""
-    (neuron,) = neurons
-    return lax.scan(lambda v, drive: lif(neuron, v, drive), jnp.zeros(x.shape[1:]), x)[1]
+    step = jax.checkpoint(functools.partial(late_reset, neurons[0]), prevent_cse=False)
+    return lax.scan(step, jnp.zeros(x.shape[1:]), x)[1]
 
 
 NETWORKS: dict[str, Callable[[Any, Any, Array], Array]] = {
@@ -193,6 +214,8 @@ def build(task: Task) -> Job:
     neurons = [constants_of(nodes[name], task.dt) for name in spiking]
     network = NETWORKS[family]
     x, target = jnp.asarray(task.x()), jnp.asarray(task.target())
+    if family == "conv":
+        x, params[3] = jnp.moveaxis(x, 2, -1), behind_channels_last(params[3], params[2]["bias"].size)
     forward = jax.jit(network)
 
     def output() -> Array:
@@ -223,6 +246,13 @@ def weights_of(node: Any) -> Params:
     }
 
 
+def behind_channels_last(layer: Params, channels: int) -> Params:
+    """A product of what was an image, channels first, for one that has them last."""
+    weight = layer["weight"]
+    turned = weight.reshape(channels, -1, weight.shape[1]).transpose(1, 0, 2)
+    return {**layer, "weight": turned.reshape(weight.shape)}
+
+
 def constants_of(node: Any, dt: float) -> Params:
     """Factors of a neuron's step; images channels last."""
     if hasattr(node, "tau_syn"):
@@ -231,13 +261,9 @@ def constants_of(node: Any, dt: float) -> Params:
     elif hasattr(node, "tau"):
         found = {"keep": 1 - dt / node.tau, "gain": dt / node.tau * node.r}
     else:
-        found = {"keep": 1 + 0 * node.r, "gain": dt * node.r}
+        found = {"gain": dt * node.r}
     found["threshold"] = node.v_threshold
     if node.v_threshold.ndim == 3:
         found = {name: value.transpose(1, 2, 0) for name, value in found.items()}
-    else:
-        found = {
-            name: value.reshape(-1)[0] if (value == value.reshape(-1)[0]).all() else value
-            for name, value in found.items()
-        }
-    return {name: jnp.asarray(value, jnp.float32) for name, value in found.items()}
+    alike = {name: (value == value.flat[0]).all() for name, value in found.items()}
+    return {name: jnp.asarray(value.flat[0] if alike[name] else value, jnp.float32) for name, value in found.items()}

@@ -15,33 +15,12 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jax import Array
 
-from nirjax.kernels import walk as scan
 from nirjax.kernels.llvm_handler import Layout
-from nirjax.kernels.llvm_step import NotKnownError
 from nirjax.kernels.llvm_walk import module
 from nirjax.kernels.machine_code import NAME, call, compiled, fits, interface_version, struct
 from nirjax.kernels.spreading import spread
 from nirjax.kernels.steps import traced
-from nirjax.kernels.walk import Ahead, Arrays, Step, carry_alone
-
-
-def walk(
-    step: Step,
-    constants: Arrays,
-    carry: Arrays,
-    sequences: Arrays,
-    *,
-    backward: bool = False,
-    ahead: Ahead | None = None,
-    several: bool = False,
-) -> tuple[list[Array], list[Array]]:
-    """`nirjax.kernels.walk.walk`: machine code where it can be had and the step fits, else the scan."""
-    if fits(constants, [*carry, *(() if ahead is None else ahead.carry)], sequences):
-        try:
-            return as_kernel(step, constants, carry, sequences, backward=backward, ahead=ahead, several=several)
-        except NotKnownError:
-            pass
-    return scan.walk(step, constants, carry, sequences, backward=backward, ahead=ahead)
+from nirjax.kernels.walk import Ahead, Arrays, Step, carry_alone, kernel_or_scan
 
 
 def as_kernel(
@@ -103,3 +82,7 @@ def _stripped(constant: Array) -> Array:
 def _as_row(constant: Array, shape: Sequence[int]) -> Array:
     """A constant as one axis, of the elements of the last axes."""
     return jnp.broadcast_to(_stripped(constant), shape).reshape(math.prod(shape))
+
+
+walk = kernel_or_scan(as_kernel, lambda step, constants, carry, sequences: fits(constants, carry, sequences))
+"""`nirjax.kernels.walk.walk`: machine code where it can be had and the step fits, else the scan."""

@@ -16,10 +16,10 @@ from jax import Array
 from nirjax.kernels import walk as scan
 from nirjax.kernels.llvm_handler import Layout
 from nirjax.kernels.llvm_rows import Shapes, module
-from nirjax.kernels.llvm_step import WIDTH, NotKnownError
+from nirjax.kernels.llvm_step import WIDTH
 from nirjax.kernels.machine_code import NAME, call, compiled, fits, interface_version, struct
 from nirjax.kernels.rows import SAMPLES, taken_apart
-from nirjax.kernels.walk import Arrays, Step
+from nirjax.kernels.walk import Arrays, NotKnownError, Step
 
 
 def walk(

@@ -34,8 +34,11 @@ from nirjax.kernels.spreading import devices_of, wants_devices
 FEW = 0.15
 """Share of elements that are not zero, up to which adding up lines is the faster way."""
 
-WORTH = 1 << 24
+WORTH = 1 << 22
 """Multiplications from which on it is worth a look at the rows."""
+
+LARGE = 1 << 12
+"""Elements of a matrix from which on a product with a row takes longer than noting what is not zero in it."""
 
 SEEN = 16
 """Rows that are looked at."""
@@ -77,7 +80,7 @@ def scattered(x: Array, g: Array) -> Array:
 
 
 def worthwhile(x: Any, other: Any) -> bool:
-    """Is machine code to be had for a product of these sizes, and may it be faster?"""
+    """Is machine code to be had for x W, or x^T g, of these sizes, and may it be faster?"""
     sizes = (*x.shape, *other.shape)
     known = all(isinstance(size, int) and size for size in sizes) and str(x.dtype) in FLOATS and x.dtype == other.dtype
     return (
@@ -85,6 +88,7 @@ def worthwhile(x: Any, other: Any) -> bool:
         and available()
         and other.shape[1] >= llvm_events.NARROWEST
         and x.shape[1] <= WIDEST
+        and x.shape[1] * other.shape[1] >= LARGE
         and x.shape[0] * x.shape[1] * other.shape[1] >= WORTH
     )
 

@@ -11,7 +11,6 @@ same. Measured in `benchmarks/KERNELS.md`.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,10 +20,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.experimental import pallas as pl
 
-from nirjax.kernels import walk as scan
 from nirjax.kernels.spreading import spread
 from nirjax.kernels.steps import TracedStep, fits, traced
-from nirjax.kernels.walk import Ahead, Arrays, Step, before_each_step
+from nirjax.kernels.walk import Arrays, Step, kernel_or_scan, with_ahead
 
 TILE = 128
 """Elements of one warpgroup, one a thread."""
@@ -36,25 +34,6 @@ OLDEST = 9.0
 """The first compute capability that Mosaic writes kernels for: Hopper."""
 
 Body = Callable[..., None]
-
-
-def walk(
-    step: Step,
-    constants: Arrays,
-    carry: Arrays,
-    sequences: Arrays,
-    *,
-    backward: bool = False,
-    ahead: Ahead | None = None,
-    several: bool = False,
-) -> tuple[list[Array], list[Array]]:
-    """`nirjax.kernels.walk.walk`: one kernel where there is a GPU for it and the step fits, else the scan."""
-    if ahead is not None:
-        first = functools.partial(walk, several=several)
-        sequences = [*before_each_step(first, ahead, constants, sequences), *sequences]
-    if has_warpgroups() and fits(step, constants, carry, sequences):
-        return as_kernel(step, constants, carry, sequences, backward=backward, several=several)
-    return scan.walk(step, constants, carry, sequences, backward=backward)
 
 
 def has_warpgroups() -> bool:
@@ -160,3 +139,11 @@ def _launched(body: Body, shapes: Sequence[tuple[int, ...]], tiles: int, interpr
         compiler_params=choices,
     )
     return kernel
+
+
+def _there_is_one(step: Step, constants: Arrays, carry: Arrays, sequences: Arrays) -> bool:
+    return has_warpgroups() and fits(step, constants, carry, sequences)
+
+
+walk = with_ahead(kernel_or_scan(as_kernel, _there_is_one))
+"""`nirjax.kernels.walk.walk`: one kernel where there is a GPU for it and the step fits, else the scan."""

@@ -13,14 +13,19 @@ from typing import Any
 
 from nirjax.kernels.llvm_handler import Cut, Layout, addresses, fields, handler, indented
 from nirjax.kernels.llvm_products import products
-from nirjax.kernels.llvm_step import FLOATS, SIZES, WIDTH, NotKnownError, Value, Writer, known_number, operation
+from nirjax.kernels.llvm_step import FLOATS, SIZES, WIDTH, Value, Writer, known_number, operation
 from nirjax.kernels.rows import Matrix, Program
+from nirjax.kernels.walk import NotKnownError
 
 TILE = 16
 """Samples of a tile at most."""
 
 ALONE = 1 << 18
 """Multiplications from which on other threads are asked for help."""
+
+
+WORTH = 1024
+"""Vectors of a matrix from which on it is worth a look whether few elements of the rows are not zero."""
 
 
 @dataclass(frozen=True)
@@ -319,7 +324,9 @@ over:
 
     def _multiplied(self, matrix: Matrix, source: str, target: str, taken: int, given: int) -> None:
         place = self.names[len(self.shapes.constants) + self.program.matrices.index(matrix)]
-        self.each.append(
-            f"call void @multiply(ptr {target}, ptr {source}, ptr {place}, i64 %length, i64 {taken}, i64 {given}, "
-            f"ptr {self._row_room(taken)}, ptr {self._row_room(taken)})"
-        )
+        arrays = f"ptr {target}, ptr {source}, ptr {place}, i64 %length, i64 {taken}, i64 {given}"
+        if taken * -(-given // WIDTH) >= WORTH:
+            room = f"ptr {self._row_room(taken)}, ptr {self._row_room(taken)}"
+            self.each.append(f"call void @multiply({arrays}, {room})")
+        else:
+            self.each.append(f"call void @products({arrays})")

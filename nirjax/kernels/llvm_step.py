@@ -18,6 +18,7 @@ from jax import lax
 from jax.extend.core import Literal
 
 from nirjax.kernels.steps import TracedStep, called
+from nirjax.kernels.walk import NotKnownError
 
 WIDTH = 16
 """Lanes of a vector: 64 bytes of float32."""
@@ -44,10 +45,6 @@ SAME = frozenset(("copy", "stop_gradient", "broadcast_in_dim", "reshape", "squee
 LOG2_E, LN2_HIGH, LN2_LOW = 1.44269504088896341, 0.693359375, -2.12194440e-4
 EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
 """Cephes' polynomial for (exp(r) - 1 - r) / r^2 on |r| <= ln(2) / 2, highest power first."""
-
-
-class NotKnownError(Exception):
-    """An operation that is not written here; the walk is left to `lax.scan`."""
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from nirjax.kernels.llvm_handler import VERSIONS
-from nirjax.kernels.llvm_step import FLOATS, NotKnownError
-from nirjax.kernels.walk import Arrays
+from nirjax.kernels.llvm_step import FLOATS
+from nirjax.kernels.walk import Arrays, NotKnownError
 
 NAME = "walk"
 """What the handler is called in a program."""

@@ -15,8 +15,8 @@ from typing import Any
 
 from jax.extend.core import ClosedJaxpr, Literal
 
-from nirjax.kernels.llvm_step import NotKnownError
 from nirjax.kernels.steps import called
+from nirjax.kernels.walk import NotKnownError
 
 MATRIX = -1
 """In place of the n of a row."""

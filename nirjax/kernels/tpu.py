@@ -9,7 +9,6 @@ has run it. So it is used only where that is asked for: `Schedule(fused="always"
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -19,35 +18,15 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.experimental import pallas as pl
 
-from nirjax.kernels import walk as scan
 from nirjax.kernels.spreading import spread
 from nirjax.kernels.steps import TracedStep, fits, traced
-from nirjax.kernels.walk import Ahead, Arrays, Step, before_each_step
+from nirjax.kernels.walk import Arrays, Step, kernel_or_scan, with_ahead
 
 ROWS, LANES = 8, 128
 """A register of a TPU."""
 
 TURN = 64
 """Steps in one turn: 256 KiB of every sequence."""
-
-
-def walk(
-    step: Step,
-    constants: Arrays,
-    carry: Arrays,
-    sequences: Arrays,
-    *,
-    backward: bool = False,
-    ahead: Ahead | None = None,
-    several: bool = False,
-) -> tuple[list[Array], list[Array]]:
-    """`nirjax.kernels.walk.walk`: one kernel where the step fits, else the scan."""
-    if ahead is not None:
-        first = functools.partial(walk, several=several)
-        sequences = [*before_each_step(first, ahead, constants, sequences), *sequences]
-    if fits(step, constants, carry, sequences):
-        return as_kernel(step, constants, carry, sequences, backward=backward, several=several)
-    return scan.walk(step, constants, carry, sequences, backward=backward)
 
 
 def as_kernel(
@@ -134,3 +113,7 @@ def _kernel(
         out_shape=[jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes],  # type: ignore[no-untyped-call]
         interpret=interpret,
     )
+
+
+walk = with_ahead(kernel_or_scan(as_kernel, fits))
+"""`nirjax.kernels.walk.walk`: one kernel where the step fits, else the scan."""

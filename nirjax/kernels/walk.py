@@ -2,14 +2,17 @@
 
     (carry_t, results_t) = step(constants, carry_{t-1}, rows_t)        for t = 1 ... T, or from T down to 1
 
-Here it is `lax.scan`. `nirjax.kernels.gpu` and `nirjax.kernels.tpu` have it as one kernel each. All three are called
-alike, and give the same.
+Here it is `lax.scan`. `nirjax.kernels.cpu`, `gpu` and `tpu` have it as one kernel each. All are called alike, and give
+the same.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jax import Array, lax
 
@@ -64,6 +67,52 @@ def walk(
         return step(constants, carry, rows)
 
     return lax.scan(advance, list(carry), list(sequences), reverse=backward)
+
+
+class NotKnownError(Exception):
+    """A kernel has not what a step needs; the walk is left to the scan."""
+
+
+def kernel_or_scan(kernel: Walk, fits: Callable[[Step, Arrays, Arrays, Arrays], bool]) -> Walk:
+    """A walk by a kernel, where that fits and knows all of the step; else the scan.
+
+    Args:
+        kernel: called as `walk`, and with several=True where the arrays may lie on several devices.
+        fits: (step, constants, carry, sequences) -> is there a kernel for arrays like these? The carry of a walk ahead
+            is among the carry.
+    """
+
+    def either(
+        step: Step,
+        constants: Arrays,
+        carry: Arrays,
+        sequences: Arrays,
+        *,
+        backward: bool = False,
+        ahead: Ahead | None = None,
+        several: bool = False,
+    ) -> tuple[list[Array], list[Array]]:
+        choices: dict[str, Any] = {"backward": backward} if ahead is None else {"backward": backward, "ahead": ahead}
+        if fits(step, constants, [*carry, *(() if ahead is None else ahead.carry)], sequences):
+            with contextlib.suppress(NotKnownError):
+                return kernel(step, constants, carry, sequences, several=several, **choices)
+        return walk(step, constants, carry, sequences, **choices)
+
+    return either
+
+
+def with_ahead(kernel: Walk) -> Walk:
+    """A walk that knows of none ahead, called for that first."""
+
+    def both(
+        step: Step, constants: Arrays, carry: Arrays, sequences: Arrays, *, ahead: Ahead | None = None, **choices: Any
+    ) -> tuple[list[Array], list[Array]]:
+        if ahead is not None:
+            first = functools.partial(kernel, **{**choices, "backward": False})
+            sequences = [*before_each_step(first, ahead, constants, sequences), *sequences]
+        return kernel(step, constants, carry, sequences, **choices)
+
+    return both
 
 
 def before_each_step(walk: Walk, ahead: Ahead, constants: Arrays, sequences: Arrays) -> list[Array]:

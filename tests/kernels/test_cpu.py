@@ -20,9 +20,8 @@ from kernels.loops import LOOP, arrays
 from nirjax import ir, surrogate
 from nirjax.kernels import cpu, llvm_handler, llvm_walk, machine_code, time_loop
 from nirjax.kernels import walk as scan
-from nirjax.kernels.llvm_step import NotKnownError
 from nirjax.kernels.time_loop import Loop
-from nirjax.kernels.walk import Ahead
+from nirjax.kernels.walk import Ahead, NotKnownError
 
 pytestmark = pytest.mark.skipif(
     not machine_code.available(), reason="llvmlite is not installed, or jaxlib's interface unknown"

@@ -68,6 +68,7 @@ def test_what_is_no_number_is_not_skipped() -> None:
 @pytest.fixture
 def every_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_products, "WORTH", 0)
+    monkeypatch.setattr(event_products, "LARGE", 0)
 
 
 @pytest.mark.usefixtures("every_size")
@@ -130,8 +131,9 @@ def test_small_products_and_narrow_ones_are_left_to_xla() -> None:
         arrays = (jax.ShapeDtypeStruct((rows, inside), dtype), jax.ShapeDtypeStruct((inside, outside), dtype))
         return event_products.worthwhile(*arrays)
 
-    assert worthwhile(1000, 200, 100)
+    assert worthwhile(1000, 200, 30)
     assert not worthwhile(10, 200, 100)
+    assert not worthwhile(1_000_000, 40, 40)
     assert not worthwhile(1_000_000, 200, 15)
     assert not worthwhile(1000, event_products.WIDEST + 1, 100)
     assert not worthwhile(1000, 200, 100, jnp.bfloat16)

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from nirjax.kernels.llvm_step import NotKnownError
 from nirjax.kernels.rows import SAMPLES, Matrix, Program, taken_apart
+from nirjax.kernels.walk import NotKnownError
 
 N, M = 5, 7
 
