@@ -63,11 +63,13 @@ def as_rows(
     if 0 in widths:
         raise NotKnownError("a result that is no row")
     program = taken_apart(traced, len(constants))
+    results, place = _without_twins(program.results[len(carry) :])
+    program.results = [*program.results[: len(carry)], *(program.results[len(carry) + one] for one in results)]
     shapes = Shapes(
         tuple(program.sizes[: len(constants)]),
         tuple(widths[: len(carry)]),
         tuple(one.shape[-1] for one in sequences),
-        tuple(widths[len(carry) :]),
+        tuple(widths[len(carry) + one] for one in results),
     )
     first = (True,) * (len(constants) + len(program.matrices))
     layout = Layout(first, len(carry), len(sequences), len(shapes.results), str(dtype), backward)
@@ -78,12 +80,20 @@ def as_rows(
         *(one.reshape(samples, one.shape[-1]) for one in carry),
         *(one.reshape(time, samples, one.shape[-1]) for one in sequences),
     ]
-    results = [
+    given = [
         *(struct(dtype, *shape, n) for n in shapes.carry),
         *(struct(dtype, time, *shape, n) for n in shapes.results),
     ]
-    found = call(name, arguments, results)
-    return found[: len(carry)], found[len(carry) :]
+    found = call(name, arguments, given)
+    return found[: len(carry)], [found[len(carry) + one] for one in place]
+
+
+def _without_twins(results: list[Any]) -> tuple[list[int], list[int]]:
+    """Which results are to be written, when one value is several; and for every result its place among those."""
+    first = {result: number for number, result in reversed(list(enumerate(results))) if isinstance(result, int)}
+    source = [first.get(result, number) if isinstance(result, int) else number for number, result in enumerate(results)]
+    written = sorted(set(source))
+    return written, [written.index(one) for one in source]
 
 
 def _flat(step: Step, arrays: Arrays, constants: int, carried: int) -> list[Array]:

@@ -101,6 +101,20 @@ def test_products_are_those_of_numpy(inside: int, outside: int, samples: int, sh
     np.testing.assert_array_equal(found, x @ (matrix.T if turned else matrix))
 
 
+def test_what_is_asked_for_twice_is_written_once() -> None:
+    def step(constants: Any, carry: Any, rows: Any) -> Any:
+        return [carry[0] + rows[0]], [carry[0], rows[0], carry[0], 2 * rows[0]]
+
+    run = jax.jit(functools.partial(cpu_rows.as_rows, step, lead=1))
+    x = jnp.arange(24.0).reshape(3, 2, 4)
+    _, found = run([], [jnp.zeros((2, 4))], [x])
+    before = jnp.stack([jnp.zeros((2, 4)), x[0], x[0] + x[1]])
+    for one, wanted in zip(found, [before, x, before, 2 * x], strict=True):
+        np.testing.assert_array_equal(one, wanted)
+    (call,) = [line for line in run.lower([], [jnp.zeros((2, 4))], [x]).as_text().splitlines() if TARGET in line]
+    assert call.partition("->")[2].count("tensor") == 4  # the carry, and three results
+
+
 def test_what_is_no_work_on_rows_is_not_known() -> None:
     def of(function: Callable[[Array], Array]) -> None:
         step = lambda c, carry, rows: ([carry[0]], [function(rows[0])])  # noqa: E731
