@@ -2,11 +2,16 @@
 
 import json
 import math
+from pathlib import Path
+from typing import Any
 
+import jax
+import numpy as np
 import pytest
 
-from benchmarks import bars, limit, report, workloads
+from benchmarks import bars, compiled, engine, handwritten, limit, measure, report, workloads
 from benchmarks.measure import Row
+from benchmarks.task import Task
 
 ONCE = {"a call": {"model(x)": 1.0, "jit(model, x)": 1.5, "hand-written, jit(dict, x)": 1.0}}
 
@@ -76,3 +81,23 @@ def test_the_small_workloads_are_those_that_are_measured() -> None:
 def test_the_limit_computes_what_the_formula_says(graph: object, training: bool) -> None:
     parts = limit.products(graph)
     assert math.isclose(limit.compiled_flops(parts, 8, 2, training), limit.flops(parts, 8, 2, training), rel_tol=5e-3)
+
+
+@pytest.mark.parametrize("family", ["small", "recurrent", "braille", "conv", "wide"])
+def test_the_handwritten_step_is_nirjax_own(family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss and what the update makes of the parameters, with a rate at which the gradient shows."""
+    monkeypatch.setattr(compiled, "LEARNING_RATE", 1e3)
+    (workload,) = [one for one in workloads.SMALL if one.family == family]
+    try:
+        measure.save(workload, tmp_path)
+    except workloads.AbsentError as absent:
+        pytest.skip(str(absent))
+    task = Task(workload.name, "training", str(tmp_path), workload.dt)
+    mine, other = (contender.build(task).call() for contender in (engine, handwritten))
+    np.testing.assert_allclose(mine[0], other[0], rtol=1e-6)
+
+    def sizes(parameters: Any) -> list[float]:
+        """One number of each, so that its layout does not matter."""
+        return sorted(float(np.abs(np.asarray(one)).sum()) for one in jax.tree.leaves(parameters))
+
+    np.testing.assert_allclose(sizes(mine[1]), sizes(other[1]), rtol=1e-4)
