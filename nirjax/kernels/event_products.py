@@ -15,6 +15,7 @@ Two operations of JAX, each linear in both of what it takes, so that all derivat
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,7 @@ from nirjax.kernels import llvm_events
 from nirjax.kernels.llvm_step import FLOATS
 from nirjax.kernels.machine_code import NAME, available, call, compiled, interface_version, struct
 from nirjax.kernels.spreading import devices_of, wants_devices
+from nirjax.kernels.walk import NotKnownError
 
 FEW = 0.15
 """Share of elements that are not zero, up to which adding up lines is the faster way."""
@@ -99,8 +101,8 @@ def few(x: Array) -> Array:
     return jnp.count_nonzero(seen) <= int(FEW * seen.size)
 
 
-def _on_cpu(dense: Callable[..., Array], by_events: Callable[[Array, Array], Array], x: Array, other: Array) -> Array:
-    found: Array = lax.cond(few(x), by_events, dense, x, other)
+def _either(whole: Callable[..., Array], by_events: Callable[[Array, Array], Array], x: Array, other: Array) -> Array:
+    found: Array = lax.cond(few(x), by_events, whole, x, other)
     return found
 
 
@@ -126,10 +128,12 @@ def _operation(
     def on_cpu(context: Any, x: Any, other: Any, *, precision: Any) -> Any:
         program = context.module_context
         here = devices_of(program) == 1 and not program.lowering_parameters.for_export
-        run = functools.partial(dense, precision=precision)
+        whole = functools.partial(dense, precision=precision)
         if here and worthwhile(*context.avals_in):
-            run = functools.partial(_on_cpu, run, by_events)
-        return mlir.lower_fun(run, multiple_results=False)(context, x, other)
+            with contextlib.suppress(NotKnownError):
+                chosen = functools.partial(_either, whole, by_events)
+                return mlir.lower_fun(chosen, multiple_results=False)(context, x, other)
+        return mlir.lower_fun(whole, multiple_results=False)(context, x, other)
 
     @functools.partial(jax.jit, static_argnames=("precision",))
     def run(x: Array, other: Array, *, precision: Any) -> Array:

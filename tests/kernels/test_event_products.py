@@ -14,6 +14,7 @@ import nirjax
 from benchmarks.workloads import DT, feedforward
 from nirjax.kernels import event_products, llvm_events, machine_code
 from nirjax.kernels.event_products import event_product
+from nirjax.kernels.walk import NotKnownError
 
 pytestmark = pytest.mark.skipif(
     not machine_code.available(), reason="llvmlite is not installed, or jaxlib's interface unknown"
@@ -137,6 +138,18 @@ def test_small_products_and_narrow_ones_are_left_to_xla() -> None:
     assert not worthwhile(1_000_000, 200, 15)
     assert not worthwhile(1000, event_products.WIDEST + 1, 100)
     assert not worthwhile(1000, 200, 100, jnp.bfloat16)
+
+
+@pytest.mark.usefixtures("every_size")
+def test_where_llvm_cannot_xla_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(text: str) -> str:
+        raise NotKnownError("no such processor")
+
+    monkeypatch.setattr(event_products, "compiled", refuse)
+    run = jax.jit(lambda x, weight: event_product(x, weight))
+    x, weight = spikes(23, 41, 0.1), eighths(41, 21)  # no other test has traced these
+    assert TARGET not in run.lower(x, weight).as_text()
+    np.testing.assert_array_equal(run(x, weight), np.asarray(x) @ np.asarray(weight))
 
 
 @pytest.mark.usefixtures("every_size")
