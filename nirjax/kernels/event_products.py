@@ -4,8 +4,8 @@
 
 Of the elements of x, which are spikes mostly, few are not zero. Where that is so, the lines of W that they choose are
 added up, by machine code (`llvm_events`), and the gradient of W, x^T times that of y, in the same way. Where it is not,
-and on all devices but CPUs, it is the product that XLA has. Which of the two is decided when the program runs, by some
-of the rows.
+on several devices, and on all but CPUs, it is the product that XLA has. Which of the two is decided when the program
+runs, by some of the rows.
 
 Two operations of JAX, each linear in both of what it takes, so that all derivatives are had from their transposes:
 
@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
@@ -42,8 +44,8 @@ WORTH = 1 << 22
 LARGE = 1 << 12
 """Elements of a matrix from which on a product with a row takes longer than noting what is not zero in it."""
 
-SEEN = 16
-"""Rows that are looked at."""
+SEEN, GOLDEN = 16, 0.6180339887
+"""Rows that are looked at, at most; and the step from one to the next, in turns around all of them."""
 
 WIDEST = 1 << 14
 """Elements of a row at most: what is noted of the rows of a tile takes memory in proportion."""
@@ -51,11 +53,16 @@ WIDEST = 1 << 14
 
 def event_product(x: Array, weight: Array, *, precision: Any = None) -> Array:
     """y[..., o] = sum_i x[..., i] W[i, o], for any leading axes of x."""
-    rows = x.reshape(-1, x.shape[-1])
-    if not worthwhile(rows, weight):
+    if not worthwhile(x, weight) or _varies(x) or _varies(weight):
         return jnp.matmul(x, weight, precision=precision)
-    y: Array = _multiply.bind(rows, weight, precision=precision)  # type: ignore[no-untyped-call]
-    return y.reshape(*x.shape[:-1], weight.shape[1])
+    y: Array = _multiply.bind(x, weight, precision=precision)  # type: ignore[no-untyped-call]
+    return y
+
+
+def _varies(array: Array) -> bool:
+    """Does it differ between the devices of a `shard_map` that keeps account of that? Our operations do not."""
+    kind = jax.typeof(array)
+    return bool(getattr(kind, "vma", ()) or getattr(getattr(kind, "manual_axis_type", None), "varying", ()))
 
 
 def _multiplied(x: Array, weight: Array, *, precision: Any) -> Array:
@@ -63,7 +70,8 @@ def _multiplied(x: Array, weight: Array, *, precision: Any) -> Array:
 
 
 def _correlated(x: Array, g: Array, *, precision: Any) -> Array:
-    return lax.dot_general(x, g, (((0,), (0,)), ((), ())), precision=precision)
+    lead = tuple(range(x.ndim - 1))
+    return lax.dot_general(x, g, ((lead, lead), ((), ())), precision=precision)
 
 
 # --------------------------------------------------------------------------------------------------- as machine code
@@ -83,26 +91,30 @@ def scattered(x: Array, g: Array) -> Array:
 
 def worthwhile(x: Any, other: Any) -> bool:
     """Is machine code to be had for x W, or x^T g, of these sizes, and may it be faster?"""
-    sizes = (*x.shape, *other.shape)
-    known = all(isinstance(size, int) and size for size in sizes) and str(x.dtype) in FLOATS and x.dtype == other.dtype
+    if not all(isinstance(size, int) and size for size in (*x.shape, *other.shape)):
+        return False
+    rows, matrix = math.prod(x.shape[:-1]), x.shape[-1] * other.shape[-1]
     return (
-        known
-        and available()
-        and other.shape[1] >= llvm_events.NARROWEST
-        and x.shape[1] <= WIDEST
-        and x.shape[1] * other.shape[1] >= LARGE
-        and x.shape[0] * x.shape[1] * other.shape[1] >= WORTH
+        available()
+        and str(x.dtype) in FLOATS
+        and x.dtype == other.dtype
+        and other.shape[-1] >= llvm_events.NARROWEST
+        and x.shape[-1] <= WIDEST
+        and matrix >= LARGE
+        and rows * matrix >= WORTH
     )
 
 
 def few(x: Array) -> Array:
-    """Are few elements not zero, by some of the rows?"""
-    seen = x[:: max(len(x) // SEEN, 1)]
-    return jnp.count_nonzero(seen) <= int(FEW * seen.size)
+    """Are few elements not zero, by some of the rows? They are spread so that they are of many steps and samples."""
+    rows = sorted({int(len(x) * (turn * GOLDEN % 1)) for turn in range(SEEN)})
+    return jnp.count_nonzero(x[np.array(rows)]) <= int(FEW * len(rows) * x.shape[1])
 
 
 def _either(whole: Callable[..., Array], by_events: Callable[[Array, Array], Array], x: Array, other: Array) -> Array:
-    found: Array = lax.cond(few(x), by_events, whole, x, other)
+    rows = x.reshape(-1, x.shape[-1])
+    flat = other.reshape(-1, other.shape[-1])
+    found: Array = lax.cond(few(rows), lambda: by_events(rows, flat), lambda: whole(rows, flat))
     return found
 
 
@@ -110,7 +122,10 @@ def _either(whole: Callable[..., Array], by_events: Callable[[Array, Array], Arr
 
 
 def _operation(
-    name: str, dense: Callable[..., Array], by_events: Callable[[Array, Array], Array], transposes: Any
+    name: str,
+    dense: Callable[..., Array],
+    by_events: Callable[[Array, Array], Array],
+    transposes: tuple[Callable[..., Array], Callable[..., Array]],
 ) -> Primitive:
     """An operation of JAX; `transposes` are the rules for what it takes first and second."""
     operation = Primitive(name)
@@ -121,8 +136,6 @@ def _operation(
         return ShapedArray(found.shape, found.dtype)
 
     def batched(arrays: Any, axes: Any, *, precision: Any) -> tuple[Array, int]:
-        if name == "event_product" and axes[1] is None:
-            return event_product(jnp.moveaxis(arrays[0], axes[0], 0), arrays[1], precision=precision), 0
         return jax.vmap(functools.partial(dense, precision=precision), in_axes=tuple(axes))(*arrays), 0
 
     def on_cpu(context: Any, x: Any, other: Any, *, precision: Any) -> Any:
@@ -132,7 +145,7 @@ def _operation(
         if here and worthwhile(*context.avals_in):
             with contextlib.suppress(NotKnownError):
                 chosen = functools.partial(_either, whole, by_events)
-                return mlir.lower_fun(chosen, multiple_results=False)(context, x, other)
+                return mlir.lower_fun(_shaped(chosen, context), multiple_results=False)(context, x, other)
         return mlir.lower_fun(whole, multiple_results=False)(context, x, other)
 
     @functools.partial(jax.jit, static_argnames=("precision",))
@@ -146,6 +159,19 @@ def _operation(
     mlir.register_lowering(operation, mlir.lower_fun(dense, multiple_results=False))
     mlir.register_lowering(operation, on_cpu, platform="cpu")
     return operation
+
+
+def _shaped(function: Callable[..., Array], context: Any) -> Callable[..., Array]:
+    """What a function gives, in the shape that the operation has to give."""
+    (result,) = context.avals_out
+    return lambda x, other: function(x, other).reshape(result.shape)
+
+
+def _batched_rows(arrays: Any, axes: Any, *, precision: Any) -> tuple[Array, int]:
+    """Of several arrays of rows and one matrix, one array of rows."""
+    if axes[1] is not None:
+        return jax.vmap(functools.partial(_multiplied, precision=precision), in_axes=tuple(axes))(*arrays), 0
+    return event_product(jnp.moveaxis(arrays[0], axes[0], 0), arrays[1], precision=precision), 0
 
 
 def _to_rows(ct: Array, x: Any, weight: Array, *, precision: Any) -> Array:
@@ -166,3 +192,4 @@ def _to_second(ct: Array, x: Array, g: Any, *, precision: Any) -> Array:
 
 _multiply = _operation("event_product", _multiplied, gathered, (_to_rows, _to_weight))
 _correlate = _operation("event_correlation", _correlated, scattered, (_to_first, _to_second))
+batching.primitive_batchers[_multiply] = _batched_rows

@@ -10,7 +10,7 @@ some rows by the lines of S, and adds lines of g to each, in memory of the tile'
 
 from __future__ import annotations
 
-from nirjax.kernels.llvm_handler import Cut, Layout, addresses, fields, handler, indented, told
+from nirjax.kernels.llvm_handler import BEGIN, Cut, Layout, addresses, fields, handler, indented, told
 from nirjax.kernels.llvm_step import FLOATS, SIZES, WIDTH
 
 ROWS = 512
@@ -43,14 +43,17 @@ def gather(name: str, dtype: str, version: tuple[int, int]) -> str:
     text = f"""
 define internal void @tile1(ptr %run, i64 %index) {{
 {indented([*fields(("elements", "length")), *addresses(["%w", "%x", "%y"]), *told(layout, ("%inside", "%outside"))])}
-  %wished = mul i64 %index, %length
-  %latest = sub i64 %elements, %length
-  %begin = call i64 @llvm.smin.i64(i64 %wished, i64 %latest)
+{indented(BEGIN)}
   %most = mul i64 %length, %inside
   %values.bytes = mul i64 %most, {size}
   %places.bytes = mul i64 %most, 4
   %counts.bytes = mul i64 %length, 8
-  %packed.bytes = mul i64 %inside, {COLUMNS * size}
+  %matrix = mul i64 %inside, %outside
+  %large = icmp sgt i64 %matrix, {NEAR // size}
+  %many = icmp sge i64 %length, {ROWS // 4}
+  %packs = and i1 %large, %many
+  %packed.most = mul i64 %inside, {COLUMNS * size}
+  %packed.bytes = select i1 %packs, i64 %packed.most, i64 0
   %lists.bytes = add i64 %values.bytes, %places.bytes
   %noted.bytes = add i64 %lists.bytes, %counts.bytes
   %all.bytes = add i64 %noted.bytes, %packed.bytes
@@ -63,10 +66,6 @@ define internal void @tile1(ptr %run, i64 %index) {{
   %counts = getelementptr i8, ptr %packed, i64 %packed.bytes
   %values = getelementptr i8, ptr %counts, i64 %counts.bytes
   %places = getelementptr i8, ptr %values, i64 %values.bytes
-  %matrix = mul i64 %inside, %outside
-  %large = icmp sgt i64 %matrix, {NEAR // size}
-  %many = icmp sge i64 %length, {ROWS // 4}
-  %packs = and i1 %large, %many
   %last = sub i64 %outside, {WIDTH}
   br label %note
 note:
@@ -223,9 +222,7 @@ def scatter(name: str, dtype: str, version: tuple[int, int]) -> str:
     text = f"""
 define internal void @tile{WIDTH}(ptr %run, i64 %index) {{
 {indented([*fields(("time", "elements", "length")), *addresses(["%x", "%g", "%s"]), *told(layout, ("%inside",))])}
-  %wished = mul i64 %index, %length
-  %latest = sub i64 %elements, %length
-  %begin = call i64 @llvm.smin.i64(i64 %wished, i64 %latest)
+{indented(BEGIN)}
   %line.bytes = mul i64 %length, {size}
   %sums.bytes = mul i64 %line.bytes, %inside
   %counts.bytes = mul i64 %inside, 8

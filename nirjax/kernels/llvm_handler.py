@@ -31,6 +31,14 @@ FIELDS = ("next", "done", "holders", "time", "elements", "length", "tiles")
 tile, how many are done, and who holds it; the sizes; elements of a tile, and how many tiles there are."""
 
 
+BEGIN = (
+    "%wished = mul i64 %index, %length",
+    "%latest = sub i64 %elements, %length",
+    "%begin = call i64 @llvm.smin.i64(i64 %wished, i64 %latest)",
+)
+"""The element at which a tile begins: the last tile overlaps the one before."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """The arrays of a walk, in order: constants, carry, start of a walk ahead, sequences; and last carry and results.

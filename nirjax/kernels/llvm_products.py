@@ -11,8 +11,8 @@ from nirjax.kernels.llvm_events import gathering
 from nirjax.kernels.llvm_handler import indented
 from nirjax.kernels.llvm_step import SIZES, WIDTH
 
-FEW = 4
-"""One in how many elements may be other than zero, for lines to be added up."""
+ONE_IN = 4
+"""Of how many elements of a row one may be other than zero, for lines to be added up."""
 
 
 def products(scalar: str) -> str:
@@ -24,28 +24,51 @@ def products(scalar: str) -> str:
 def _multiply(scalar: str) -> str:
     """y (rows, outside) = x (rows, inside) times a matrix, whose lines are filled up to whole vectors.
 
-    There is room for one vector behind y, and for the values and places of one row at `%values` and `%places`.
+    Each row is taken by itself, whatever the others are: lines are added up if few of its elements are not zero.
+    If no row is such, all are multiplied at once. There is room for one vector behind y, and for the values and places
+    of one row at `%values` and `%places`.
     """
     return f"""
 define internal void @multiply(ptr %y, ptr %x, ptr %matrix, i64 %rows, i64 %inside, i64 %outside, ptr %values,
                                ptr %places) {{
-  %elements = mul i64 %rows, %inside
-  %count = call i64 @counted(ptr %x, i64 %elements)
-  %most = udiv i64 %elements, {FEW}
-  %few = icmp ule i64 %count, %most
+  %most = udiv i64 %inside, {ONE_IN}
   %line.up = add i64 %outside, {WIDTH - 1}
   %line.vectors = udiv i64 %line.up, {WIDTH}
   %line = mul i64 %line.vectors, {WIDTH}
-  br i1 %few, label %row, label %all
+  br label %look
+look:
+  %l = phi i64 [ 0, %0 ], [ %l.next, %look ]
+  %quiet = phi i64 [ 0, %0 ], [ %quiet.more, %look ]
+  %l.past = mul i64 %l, %inside
+  %l.row = getelementptr {scalar}, ptr %x, i64 %l.past
+  %l.count = call i64 @counted(ptr %l.row, i64 %inside)
+  %l.few = icmp ule i64 %l.count, %most
+  %l.one = zext i1 %l.few to i64
+  %quiet.more = add i64 %quiet, %l.one
+  %l.next = add nuw nsw i64 %l, 1
+  %l.more = icmp slt i64 %l.next, %rows
+  br i1 %l.more, label %look, label %looked
+looked:
+  %any = icmp sgt i64 %quiet.more, 0
+  br i1 %any, label %row, label %all
 row:
   ; what a line reaches beyond a row is in the next one, which comes later
-  %r = phi i64 [ 0, %0 ], [ %r.next, %row ]
+  %r = phi i64 [ 0, %looked ], [ %r.next, %rowed ]
   %x.past = mul i64 %r, %inside
   %x.row = getelementptr {scalar}, ptr %x, i64 %x.past
   %y.past = mul i64 %r, %outside
   %y.row = getelementptr {scalar}, ptr %y, i64 %y.past
+  %count = call i64 @counted(ptr %x.row, i64 %inside)
+  %few = icmp ule i64 %count, %most
+  br i1 %few, label %lines, label %whole
+lines:
   %noted = call i64 @noted(ptr %x.row, i64 %inside, ptr %values, ptr %places)
   call void @gather(ptr %y.row, ptr @nothing, ptr %matrix, i64 %line, i64 %line, ptr %values, ptr %places, i64 %noted)
+  br label %rowed
+whole:
+  call void @products(ptr %y.row, ptr %x.row, ptr %matrix, i64 1, i64 %inside, i64 %outside)
+  br label %rowed
+rowed:
   %r.next = add nuw nsw i64 %r, 1
   %r.more = icmp slt i64 %r.next, %rows
   br i1 %r.more, label %row, label %over

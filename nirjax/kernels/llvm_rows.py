@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nirjax.kernels.llvm_handler import Cut, Layout, addresses, fields, handler, indented
+from nirjax.kernels.llvm_handler import BEGIN, Cut, Layout, addresses, fields, handler, indented
 from nirjax.kernels.llvm_products import products
 from nirjax.kernels.llvm_step import FLOATS, SIZES, WIDTH, Value, Writer, known_number, operation
 from nirjax.kernels.rows import Matrix, Program
@@ -21,7 +21,7 @@ TILE = 16
 """Samples of a tile at most."""
 
 ALONE = 1 << 18
-"""Multiplications from which on other threads are asked for help."""
+"""Multiplications up to which no help is asked for."""
 
 
 WORTH = 1024
@@ -82,11 +82,7 @@ class _Tile:
     def text(self) -> str:
         """The whole function."""
         self.once += [*fields(("time", "elements", "length")), *addresses(self.names)]
-        self.once += [
-            "%wished = mul i64 %index, %length",
-            "%latest = sub i64 %elements, %length",
-            "%begin = call i64 @llvm.smin.i64(i64 %wished, i64 %latest)",
-        ]
+        self.once += BEGIN
         where = self._constants()
         shapes, matrices, constants = self.shapes, len(self.program.matrices), len(self.shapes.constants)
         first = constants + matrices

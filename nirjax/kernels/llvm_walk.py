@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nirjax.kernels.llvm_handler import Cut, Layout, addresses, fields, handler, indented, told
+from nirjax.kernels.llvm_handler import BEGIN, Cut, Layout, addresses, fields, handler, indented, told
 from nirjax.kernels.llvm_step import FLOATS, SIZES, WIDTH, Value, Writer, write_step
 from nirjax.kernels.steps import TracedStep
 
@@ -199,11 +199,9 @@ def _memory(start: list[str]) -> list[str]:
 
 
 def _place(size: int) -> list[str]:
-    """Where a tile begins, in elements and in bytes; the last one overlaps the one before."""
+    """Where a tile begins, in elements and in bytes."""
     return [
-        "%wished = mul i64 %index, %length",
-        "%latest = sub i64 %elements, %length",
-        "%begin = call i64 @llvm.smin.i64(i64 %wished, i64 %latest)",
+        *BEGIN,
         f"%skipped = mul i64 %begin, {size}",
         f"%bytes = mul i64 %length, {size}",
     ]

@@ -144,6 +144,7 @@ def _transpose(program: Program, value: int) -> int:
 
 def _product(program: Program, equation: Any, given: list[Any]) -> int:
     row, other = given
+    # an `event_product` says no axes: it is always rows with the first axis of a matrix
     ((left,), (right,)), batch = equation.params.get("dimension_numbers", (((1,), (0,)), ((), ())))
     if (
         not isinstance(row, int)

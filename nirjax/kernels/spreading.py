@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.experimental.custom_partitioning import custom_partitioning
+from jax.sharding import NamedSharding, PartitionSpec
 
 from nirjax.kernels.walk import Arrays
 
@@ -74,8 +75,13 @@ def _partitioned(
     function = custom_partitioning(run)  # type: ignore[no-untyped-call]
 
     def partition(mesh: Any, arguments: Any, results: Any) -> tuple[Any, Any, Any, Any]:
-        shardings = (jax.tree.map(lambda array: array.sharding, arrays) for arrays in (results, arguments))
-        return mesh, run, *shardings
+        # all have their elements where the first sequence has them, however they came
+        spec = jax.tree.leaves(arguments)[list(taken).index(True)].sharding.spec
+        placed = [*spec[1:], *[None] * (axes + 1 - max(len(spec), 1))]
+        timed, single = (NamedSharding(mesh, PartitionSpec(*lead, *placed)) for lead in ([None], []))  # type: ignore[no-untyped-call]
+        shardings = ([timed if one else single for one in side] for side in (given, taken))
+        found, asked = shardings
+        return mesh, run, found, tuple(asked)
 
     function.def_partition(  # type: ignore[no-untyped-call]
         partition=partition, sharding_rule=" -> ".join(rule), need_replication_factors=("t",)

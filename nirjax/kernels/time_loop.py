@@ -3,8 +3,9 @@
     (s_t, y_t) = step(c, s_{t-1}, x_t)        for t = 1 ... T, in every element alike
 
 `lax.scan` says the same, and on a GPU starts a handful of kernels in every step. Here the whole loop is one operation,
-which a GPU runs as one kernel (`nirjax.kernels.gpu`) and a CPU as the scan. So that forward mode, reverse mode, their
-mixtures and vmap all work, there are three operations, each a walk through time (`nirjax.kernels.walk`):
+which a GPU runs as one kernel (`nirjax.kernels.gpu`) and a CPU as machine code (`nirjax.kernels.cpu`). So that forward
+mode, reverse mode, their mixtures and vmap all work, there are three operations, each a walk through time
+(`nirjax.kernels.walk`):
 
     forward     s_T, y_1 ... y_T, and where they are kept the states before each step, s_0 ... s_{T-1}
     tangent     the tangents of those, linear in the tangents of c, s_0 and x
@@ -185,9 +186,9 @@ def adjoint(
     return [*carry[:sums], *chosen(carry[sums:], of_states), *to_xs]
 
 
-def _first(loop: Loop, states: Arrays) -> Arrays:
-    """The first states, of what derivatives are given."""
-    return states if loop.anew else [one[0] for one in states]
+def _first(loop: Loop, states: Arrays) -> Sequence[Any]:
+    """What has the shape of a state, of what derivatives are given."""
+    return states if loop.anew else [jax.ShapeDtypeStruct(one.shape[1:], one.dtype) for one in states]  # type: ignore[no-untyped-call]
 
 
 # ------------------------------------------------------------------------------------------------- as operations

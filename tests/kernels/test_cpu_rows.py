@@ -101,6 +101,20 @@ def test_products_are_those_of_numpy(inside: int, outside: int, samples: int, sh
     np.testing.assert_array_equal(found, x @ (matrix.T if turned else matrix))
 
 
+def test_a_product_of_a_row_does_not_depend_on_the_others() -> None:
+    """Bit for bit, though the rows of quiet samples are multiplied in another way than those of busy ones."""
+    random = np.random.default_rng(3)
+    matrix, busy = jnp.asarray(random.normal(size=(140, 130)), jnp.float32), np.array([1, 0, 1, 1, 0, 1, 1, 1, 1, 0])
+    share = np.where(busy, 0.9, 0.05)[:, None]
+    x = jnp.asarray(random.random((1, 10, 140)) < share, jnp.float32)
+    step = lambda constants, carry, rows: (carry, [rows[0] @ constants[0]])  # noqa: E731
+    run = jax.jit(functools.partial(cpu_rows.as_rows, step, lead=1))
+    _, (together,) = run([matrix], [jnp.zeros((10, 2))], [x])
+    for sample in range(10):
+        _, (alone,) = run([matrix], [jnp.zeros((1, 2))], [x[:, sample : sample + 1]])
+        np.testing.assert_array_equal(together[:, sample], alone[:, 0])
+
+
 def test_what_is_asked_for_twice_is_written_once() -> None:
     def step(constants: Any, carry: Any, rows: Any) -> Any:
         return [carry[0] + rows[0]], [carry[0], rows[0], carry[0], 2 * rows[0]]

@@ -63,6 +63,14 @@ def test_what_is_no_number_is_not_skipped() -> None:
     np.testing.assert_array_equal(found[:, 0], [0, np.nan, np.inf, 0])
 
 
+def test_rows_of_all_samples_are_looked_at() -> None:
+    """Not those of one sample, whose turn comes again and again."""
+    quiet_first = np.ones((256, 64, 40), np.float32)
+    quiet_first[:, 0] = 0
+    assert not event_products.few(jnp.asarray(quiet_first.reshape(-1, 40)))
+    assert event_products.few(jnp.asarray(1 - quiet_first.reshape(-1, 40)))
+
+
 # ------------------------------------------------------------------------------------------------- as an operation
 
 

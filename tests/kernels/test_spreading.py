@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROGRAM = """
 import functools
 import jax, numpy as np
@@ -40,13 +42,49 @@ assert check("adjoint", given, specs, moves=True, moved=ALL)[-1] == SEQUENCE
 """
 
 
-def test_each_of_four_devices_runs_its_own_samples() -> None:
-    environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+MODELS = """
+import functools
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
+import nirjax
+from benchmarks.workloads import DT, feedforward
+from nirjax.kernels import event_products
+from nirjax.kernels.event_products import event_product
+
+event_products.WORTH = event_products.LARGE = 0
+mesh = jax.make_mesh((4,), ("batch",), axis_types=(AxisType.Auto,))
+x = jnp.asarray(np.random.default_rng(0).random((6, 8, 20)) < 0.1, jnp.float32)
+sharded = jax.device_put(x, NamedSharding(mesh, P(None, "batch")))
+
+# what lies on several devices stays there, through products too; a state may lie elsewhere
+model = nirjax.from_nir(feedforward(20, 32, 16), dt=DT)
+wanted, state = model(x)
+state = jax.device_put(state, NamedSharding(mesh, P()))
+for given in ((model, sharded), (model, sharded, jax.tree.map(jnp.zeros_like, state))):
+    program = jax.jit(lambda model, *given: model(*given)[0]).lower(*given).compile()
+    assert not any(word in program.as_text() for word in ("all-gather", "all-to-all", "collective-permute"))
+    found = program(*given)
+    assert found.sharding.spec == P(None, "batch"), found.sharding
+    np.testing.assert_array_equal(found, wanted)
+
+# the gradient of a weight that all devices have is the sum of theirs
+rows, weight = x.reshape(-1, 20), jnp.asarray(np.random.default_rng(1).normal(size=(20, 16)), jnp.float32)
+def by(product):
+    @functools.partial(jax.shard_map, mesh=mesh, in_specs=(P("batch"), P()), out_specs=P())
+    def loss(rows, weight):
+        return jax.lax.psum(jnp.sin(product(rows, weight)).sum(), "batch")
+    return jax.jit(jax.grad(loss, 1))(rows, weight)
+np.testing.assert_allclose(by(event_product), by(jnp.matmul), rtol=1e-5, atol=1e-5)
+"""
+
+
+@pytest.mark.parametrize("program", [PROGRAM, MODELS], ids=["kernel", "models"])
+def test_each_of_four_devices_runs_its_own_samples(program: str) -> None:
+    environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu", "PATH": ""}
     folder = Path(__file__).parents[1]
-    paths = f"{folder}:{folder.parent}"
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        env={**environment, "PYTHONPATH": paths, "PATH": ""},
+        [sys.executable, "-c", program],
+        env={**environment, "PYTHONPATH": f"{folder}:{folder.parent}"},
         capture_output=True,
         text=True,
         check=False,

@@ -128,6 +128,13 @@ def test_what_is_not_asked_for_is_not_computed(operation: Any) -> None:
     assert flops[0] < flops[1]
 
 
+@both
+def test_no_steps_have_a_derivative(operation: Any) -> None:
+    inputs = arrays(0, (3,))
+    found = jax.grad(lambda v: operation(*inputs[:2], v, *inputs[3:])[0].sum())(inputs[2])
+    np.testing.assert_array_equal(found, 1)
+
+
 def test_anew_nothing_is_kept_but_x() -> None:
     """Of a loop on its own, what the way back is given is as much as went in."""
     inputs = arrays(6, (4,))
