@@ -66,10 +66,16 @@ def late_reset(neuron: Params, v: Array, drive: Array) -> tuple[Array, Array]:
 
 def cubalif(neuron: Params, state: tuple[Array, Array], drive: Array) -> tuple[tuple[Array, Array], Array]:
     """One step of CubaLIF."""
+    i, v = charge(neuron, state, drive)
+    v, z = fire(neuron["threshold"], v)
+    return (i, v), z
+
+
+def charge(neuron: Params, state: tuple[Array, Array], drive: Array) -> tuple[Array, Array]:
+    """The current of CubaLIF, and its membrane before the reset."""
     i, v = state
     i = neuron["keep_current"] * i + neuron["gain_current"] * drive
-    v, z = lif(neuron, v, i)
-    return (i, v), z
+    return i, neuron["keep"] * v + neuron["gain"] * i
 
 
 def affine(layer: Params, x: Array) -> Array:
@@ -106,34 +112,38 @@ def feedforward(params: Any, neurons: Any, x: Array) -> Array:
     return over_time(lambda x: affine(first, x), step, start, x)
 
 
+def side_by_side(one: Params, other: Params) -> Params:
+    """Two products of the same spikes as one."""
+    return {name: jnp.concatenate([one[name], other[name]], -1) for name in ("weight", "bias")}
+
+
 def recurrent(params: Any, neurons: Any, x: Array) -> Array:
     """A recurrent CubaLIF layer and a LIF layer behind it."""
     first, back, last = params
-    batch, hidden, outputs = x.shape[1], first["bias"].size, last["bias"].size
-    nothing = jnp.zeros((batch, hidden))
-    start = (nothing, nothing), affine(back, nothing), jnp.zeros((batch, outputs))
-
-    def step(state: Any, drive: Array) -> tuple[Any, Array]:
-        hidden, fed_back, v = state
-        hidden, z = cubalif(neurons[0], hidden, drive + fed_back)
-        v, y = lif(neurons[1], v, affine(last, z))
-        return (hidden, affine(back, z), v), y
-
-    return over_time(lambda x: affine(first, x), step, start, x)
+    return with_recurrence(first, back, last, neurons, lif, jnp.zeros((x.shape[1], last["bias"].size)), x)
 
 
 def braille(params: Any, neurons: Any, x: Array) -> Array:
     """A recurrent CubaLIF layer and a CubaLIF layer behind it."""
     first, back, last = params
-    batch, hidden, outputs = x.shape[1], first["bias"].size, last["bias"].size
-    nothing = jnp.zeros((batch, hidden))
-    start = (nothing, nothing), affine(back, nothing), (jnp.zeros((batch, outputs)),) * 2
+    nothing = jnp.zeros((x.shape[1], last["bias"].size))
+    return with_recurrence(first, back, last, neurons, cubalif, (nothing, nothing), x)
+
+
+def with_recurrence(
+    first: Params, back: Params, last: Params, neurons: Any, output: Any, outputs: Any, x: Array
+) -> Array:
+    """A recurrent CubaLIF layer and a layer of `output` neurons, which start as `outputs`, behind it."""
+    hidden, both = back["bias"].size, side_by_side(back, last)
+    nothing = jnp.zeros((x.shape[1], hidden))
+    start = (nothing, nothing), affine(back, nothing), outputs
 
     def step(state: Any, drive: Array) -> tuple[Any, Array]:
-        hidden, fed_back, out = state
-        hidden, z = cubalif(neurons[0], hidden, drive + fed_back)
-        out, y = cubalif(neurons[1], out, affine(last, z))
-        return (hidden, affine(back, z), out), y
+        (i, v), fed_back, out = state
+        i, v = charge(neurons[0], (i, v), drive + fed_back)
+        v, made = fire_into(both, neurons[0]["threshold"], v)
+        out, y = output(neurons[1], out, made[:, hidden:])
+        return ((i, v), made[:, :hidden], out), y
 
     return over_time(lambda x: affine(first, x), step, start, x)
 
