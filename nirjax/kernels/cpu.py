@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jax import Array
 
-from nirjax.kernels.llvm_handler import Layout
+from nirjax.kernels.llvm_run import Layout
 from nirjax.kernels.llvm_walk import module
 from nirjax.kernels.machine_code import NAME, call, compiled, fits, interface_version, struct
 from nirjax.kernels.spreading import spread

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from nirjax.kernels import walk as scan
-from nirjax.kernels.llvm_handler import Layout
 from nirjax.kernels.llvm_rows import Shapes, module
+from nirjax.kernels.llvm_run import Layout
 from nirjax.kernels.llvm_step import WIDTH
 from nirjax.kernels.machine_code import NAME, call, compiled, fits, interface_version, struct
 from nirjax.kernels.rows import SAMPLES, taken_apart

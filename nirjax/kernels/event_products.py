@@ -135,9 +135,6 @@ def _operation(
         found = jax.eval_shape(functools.partial(dense, precision=precision), x, other)
         return ShapedArray(found.shape, found.dtype)
 
-    def batched(arrays: Any, axes: Any, *, precision: Any) -> tuple[Array, int]:
-        return jax.vmap(functools.partial(dense, precision=precision), in_axes=tuple(axes))(*arrays), 0
-
     def on_cpu(context: Any, x: Any, other: Any, *, precision: Any) -> Any:
         program = context.module_context
         here = devices_of(program) == 1 and not program.lowering_parameters.for_export
@@ -154,7 +151,6 @@ def _operation(
 
     operation.def_impl(run)  # type: ignore[no-untyped-call]
     operation.def_abstract_eval(shape)  # type: ignore[no-untyped-call]
-    batching.primitive_batchers[operation] = batched
     ad.defbilinear(operation, *transposes)  # type: ignore[no-untyped-call]
     mlir.register_lowering(operation, mlir.lower_fun(dense, multiple_results=False))
     mlir.register_lowering(operation, on_cpu, platform="cpu")
@@ -167,10 +163,14 @@ def _shaped(function: Callable[..., Array], context: Any) -> Callable[..., Array
     return lambda x, other: function(x, other).reshape(result.shape)
 
 
+def _batched(dense: Callable[..., Array], arrays: Any, axes: Any, *, precision: Any) -> tuple[Array, int]:
+    return jax.vmap(functools.partial(dense, precision=precision), in_axes=tuple(axes))(*arrays), 0
+
+
 def _batched_rows(arrays: Any, axes: Any, *, precision: Any) -> tuple[Array, int]:
     """Of several arrays of rows and one matrix, one array of rows."""
     if axes[1] is not None:
-        return jax.vmap(functools.partial(_multiplied, precision=precision), in_axes=tuple(axes))(*arrays), 0
+        return _batched(_multiplied, arrays, axes, precision=precision)
     return event_product(jnp.moveaxis(arrays[0], axes[0], 0), arrays[1], precision=precision), 0
 
 
@@ -193,3 +193,4 @@ def _to_second(ct: Array, x: Array, g: Any, *, precision: Any) -> Array:
 _multiply = _operation("event_product", _multiplied, gathered, (_to_rows, _to_weight))
 _correlate = _operation("event_correlation", _correlated, scattered, (_to_first, _to_second))
 batching.primitive_batchers[_multiply] = _batched_rows
+batching.primitive_batchers[_correlate] = functools.partial(_batched, _correlated)

@@ -3,14 +3,16 @@
     gather      y[r, :] = sum of x[r, i] W[i, :]      over the i where x[r, i] is not zero
     scatter     S[i, :] = sum of x[r, i] g[r, :]      over the r where x[r, i] is not zero
 
-Spikes are such rows. Both first note the places of a row that are not zero, and add up lines of a matrix, in blocks of
-columns that stay in registers. gather's tiles are some rows. scatter's are some columns; it sorts what it has noted of
-some rows by the lines of S, and adds lines of g to each, in memory of the tile's own.
+Spikes are such rows. Both add up lines of a matrix (`llvm_lines`). gather's tiles are some rows. scatter's are some
+columns; it sorts what it has noted of some rows by the lines of S, and adds lines of g to each, in memory of the tile's
+own.
 """
 
 from __future__ import annotations
 
-from nirjax.kernels.llvm_handler import BEGIN, Cut, Layout, addresses, fields, handler, indented, told
+from nirjax.kernels.llvm_handler import Cut, handler
+from nirjax.kernels.llvm_lines import adding
+from nirjax.kernels.llvm_run import BEGIN, Layout, addresses, fields, indented, memory, told
 from nirjax.kernels.llvm_step import FLOATS, SIZES, WIDTH
 
 ROWS = 512
@@ -24,9 +26,6 @@ TURN = 128
 
 NEAR = 1 << 19
 """Bytes of a matrix from which on gather copies those columns next to each other first, where it has rows enough."""
-
-BLOCKS = (16, 4, 1)
-"""Vectors of columns that are summed at once, the most that are left."""
 
 ALONE = 64
 """Rows up to which no help is asked for."""
@@ -57,12 +56,7 @@ define internal void @tile1(ptr %run, i64 %index) {{
   %lists.bytes = add i64 %values.bytes, %places.bytes
   %noted.bytes = add i64 %lists.bytes, %counts.bytes
   %all.bytes = add i64 %noted.bytes, %packed.bytes
-  %room = add i64 %all.bytes, 64
-  %memory = call ptr @malloc(i64 %room)
-  %memory.at = ptrtoint ptr %memory to i64
-  %memory.up = add i64 %memory.at, 63
-  %memory.line = and i64 %memory.up, -64
-  %packed = inttoptr i64 %memory.line to ptr
+{indented(memory("%packed", "%all.bytes"))}
   %counts = getelementptr i8, ptr %packed, i64 %packed.bytes
   %values = getelementptr i8, ptr %counts, i64 %counts.bytes
   %places = getelementptr i8, ptr %values, i64 %values.bytes
@@ -131,87 +125,7 @@ over:
   call void @free(ptr %memory)
   ret void
 }}"""
-    return "\n".join((handler(name, layout, version, Cut(1, ROWS, ALONE)), gathering(scalar), text, ""))
-
-
-def gathering(scalar: str) -> str:
-    """The functions for numbers of a type, "float" or "double":
-
-    counted(x, n)                                               how many of n numbers are not zero
-    noted(x, n, values, places)                                 the same, and which
-    gather(y, start, matrix, stride, columns, values, places, count)
-                                                                y = start, or `@nothing`, + the sum of lines
-    """
-    blocks = [_gathered(scalar, vectors) for vectors in BLOCKS]
-    nothing = f"@nothing = internal constant [{COLUMNS} x {scalar}] zeroinitializer, align 64"
-    return "\n".join((nothing, _counted(scalar), _noted(scalar), _vectors(), *blocks, _gather(scalar)))
-
-
-def _gather(scalar: str) -> str:
-    arguments = "ptr %y.here, ptr %s.here, ptr %m.here, i64 %stride, ptr %values, ptr %places, i64 %count"
-    return f"""
-define internal void @gather(ptr %y, ptr %start, ptr %matrix, i64 %stride, i64 %columns, ptr %values,
-                             ptr %places, i64 %count) {{
-  br label %block
-block:
-  %column = phi i64 [ 0, %0 ], [ %column.next, %next ]
-  %left = sub i64 %columns, %column
-  %vectors = call i64 @vectors(i64 %left)
-  %by = mul i64 %vectors, {WIDTH}
-  %column.next = add i64 %column, %by
-  %y.here = getelementptr {scalar}, ptr %y, i64 %column
-  %s.there = getelementptr {scalar}, ptr %start, i64 %column
-  %s.none = icmp eq ptr %start, @nothing
-  %s.here = select i1 %s.none, ptr %start, ptr %s.there
-  %m.here = getelementptr {scalar}, ptr %matrix, i64 %column
-{indented(_switch("gather", arguments))}
-next:
-  %more = icmp slt i64 %column.next, %columns
-  br i1 %more, label %block, label %over
-over:
-  ret void
-}}"""
-
-
-def _counted(scalar: str) -> str:
-    vector = f"<{WIDTH} x {scalar}>"
-    return f"""
-declare i{WIDTH} @llvm.ctpop.i{WIDTH}(i{WIDTH})
-
-define internal i64 @counted(ptr %x, i64 %n) {{
-  %whole = and i64 %n, -{WIDTH}
-  br label %check
-check:
-  %i = phi i64 [ 0, %0 ], [ %i.next, %look ]
-  %count = phi i64 [ 0, %0 ], [ %count.next, %look ]
-  %more = icmp slt i64 %i, %whole
-  br i1 %more, label %look, label %rest
-look:
-  %at = getelementptr {scalar}, ptr %x, i64 %i
-  %found = load {vector}, ptr %at, align {SIZES[scalar]}
-  %not = fcmp une {vector} %found, zeroinitializer
-  %bits = bitcast <{WIDTH} x i1> %not to i{WIDTH}
-  %sum = call i{WIDTH} @llvm.ctpop.i{WIDTH}(i{WIDTH} %bits)
-  %sum.wide = zext i{WIDTH} %sum to i64
-  %count.next = add i64 %count, %sum.wide
-  %i.next = add nuw nsw i64 %i, {WIDTH}
-  br label %check
-rest:
-  %j = phi i64 [ %whole, %check ], [ %j.next, %one ]
-  %total = phi i64 [ %count, %check ], [ %total.next, %one ]
-  %j.more = icmp slt i64 %j, %n
-  br i1 %j.more, label %one, label %over
-one:
-  %j.at = getelementptr {scalar}, ptr %x, i64 %j
-  %j.found = load {scalar}, ptr %j.at
-  %j.not = fcmp une {scalar} %j.found, 0.0
-  %j.one = zext i1 %j.not to i64
-  %total.next = add i64 %total, %j.one
-  %j.next = add nuw nsw i64 %j, 1
-  br label %rest
-over:
-  ret i64 %total
-}}"""
+    return "\n".join((handler(name, layout, version, Cut(1, ROWS, ALONE)), adding(scalar), text, ""))
 
 
 def scatter(name: str, dtype: str, version: tuple[int, int]) -> str:
@@ -232,12 +146,7 @@ define internal void @tile{WIDTH}(ptr %run, i64 %index) {{
   %lists.bytes = add i64 %values.bytes, %places.bytes
   %noted.bytes = add i64 %lists.bytes, %counts.bytes
   %all.bytes = add i64 %sums.bytes, %noted.bytes
-  %room = add i64 %all.bytes, 64
-  %memory = call ptr @malloc(i64 %room)
-  %memory.at = ptrtoint ptr %memory to i64
-  %memory.up = add i64 %memory.at, 63
-  %memory.line = and i64 %memory.up, -64
-  %sums = inttoptr i64 %memory.line to ptr
+{indented(memory("%sums", "%all.bytes"))}
   %counts = getelementptr i8, ptr %sums, i64 %sums.bytes
   %values = getelementptr i8, ptr %counts, i64 %counts.bytes
   %places = getelementptr i8, ptr %values, i64 %values.bytes
@@ -334,158 +243,4 @@ define internal void @tile1(ptr %run, i64 %index) {{
 
 declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"""
     cut = Cut(WIDTH, COLUMNS, ALONE * COLUMNS)
-    return "\n".join((handler(name, layout, version, cut), gathering(scalar), text, ""))
-
-
-def _switch(function: str, arguments: str) -> list[str]:
-    """Call the function for as many vectors as `%vectors` says, and go on at `next`."""
-    cases = " ".join(f"i64 {vectors}, label %do{vectors}" for vectors in BLOCKS[:-1])
-    lines = [f"switch i64 %vectors, label %do{BLOCKS[-1]} [ {cases} ]"]
-    for vectors in BLOCKS:
-        lines += [f"do{vectors}:", f"call void @{function}{vectors}({arguments})", "br label %next"]
-    return lines
-
-
-def _vectors() -> str:
-    """How many vectors of columns come next, of those that are left."""
-    chosen = [
-        f"""  %enough{vectors} = icmp sge i64 %left, {vectors * WIDTH}
-  %c{number + 1} = select i1 %enough{vectors}, i64 {vectors}, i64 {f"%c{number}" if number else BLOCKS[-1]}"""
-        for number, vectors in enumerate(BLOCKS[-2::-1])
-    ]
-    return f"""
-define internal i64 @vectors(i64 %left) alwaysinline {{
-{chr(10).join(chosen)}
-  ret i64 %c{len(chosen)}
-}}"""
-
-
-def _noted(scalar: str) -> str:
-    """Note the values of a row that are not zero, and their places; how many they are. 64 elements at a time."""
-    vector, parts = f"<{WIDTH} x {scalar}>", 64 // WIDTH
-    masks = ["%m0.all = add i64 0, 0"]
-    for part in range(parts):
-        masks += [
-            f"%i{part} = add i64 %i, {part * WIDTH}",
-            f"%x{part}.at = getelementptr {scalar}, ptr %x, i64 %i{part}",
-            f"%x{part} = load {vector}, ptr %x{part}.at, align {SIZES[scalar]}",
-            f"%b{part} = fcmp une {vector} %x{part}, zeroinitializer",
-            f"%b{part}.bits = bitcast <{WIDTH} x i1> %b{part} to i{WIDTH}",
-            f"%b{part}.wide = zext i{WIDTH} %b{part}.bits to i64",
-            f"%b{part}.there = shl i64 %b{part}.wide, {part * WIDTH}",
-            f"%m{part + 1}.all = or i64 %m{part}.all, %b{part}.there",
-        ]
-    return f"""
-declare i64 @llvm.cttz.i64(i64, i1)
-
-define internal i64 @noted(ptr %x, i64 %n, ptr %values, ptr %places) {{
-  %whole = and i64 %n, -64
-  br label %check
-check:
-  %i = phi i64 [ 0, %0 ], [ %i.next, %noted ]
-  %count = phi i64 [ 0, %0 ], [ %count.now, %noted ]
-  %more = icmp slt i64 %i, %whole
-  br i1 %more, label %look, label %rest
-look:
-{indented(masks)}
-  br label %bits
-bits:
-  %mask = phi i64 [ %m{parts}.all, %look ], [ %mask.next, %bit ]
-  %count.now = phi i64 [ %count, %look ], [ %count.next, %bit ]
-  %any = icmp ne i64 %mask, 0
-  br i1 %any, label %bit, label %noted
-bit:
-  %first = call i64 @llvm.cttz.i64(i64 %mask, i1 true)
-  %place = add i64 %i, %first
-  %value.at = getelementptr {scalar}, ptr %x, i64 %place
-  %value = load {scalar}, ptr %value.at
-  %values.at = getelementptr {scalar}, ptr %values, i64 %count.now
-  store {scalar} %value, ptr %values.at
-  %places.at = getelementptr i32, ptr %places, i64 %count.now
-  %place.short = trunc i64 %place to i32
-  store i32 %place.short, ptr %places.at
-  %count.next = add i64 %count.now, 1
-  %mask.less = sub i64 %mask, 1
-  %mask.next = and i64 %mask, %mask.less
-  br label %bits
-noted:
-  %i.next = add i64 %i, 64
-  br label %check
-rest:
-  %j = phi i64 [ %whole, %check ], [ %j.next, %one ]
-  %count.j = phi i64 [ %count, %check ], [ %count.more, %one ]
-  %j.more = icmp slt i64 %j, %n
-  br i1 %j.more, label %one, label %over
-one:
-  %j.at = getelementptr {scalar}, ptr %x, i64 %j
-  %j.value = load {scalar}, ptr %j.at
-  %j.values = getelementptr {scalar}, ptr %values, i64 %count.j
-  store {scalar} %j.value, ptr %j.values
-  %j.places = getelementptr i32, ptr %places, i64 %count.j
-  %j.short = trunc i64 %j to i32
-  store i32 %j.short, ptr %j.places
-  %j.not = fcmp une {scalar} %j.value, 0.0
-  %j.add = zext i1 %j.not to i64
-  %count.more = add i64 %count.j, %j.add
-  %j.next = add i64 %j, 1
-  br label %rest
-over:
-  ret i64 %count.j
-}}"""
-
-
-def _line(scalar: str) -> list[str]:
-    """The noted value `%value` of a place, in all lanes, and the line of the matrix there, `%line`."""
-    vector = f"<{WIDTH} x {scalar}>"
-    return [
-        f"%value.at = getelementptr {scalar}, ptr %values, i64 %j",
-        f"%value = load {scalar}, ptr %value.at",
-        "%place.at = getelementptr i32, ptr %places, i64 %j",
-        "%place = load i32, ptr %place.at",
-        "%place.wide = zext i32 %place to i64",
-        "%past = mul i64 %place.wide, %stride",
-        f"%line = getelementptr {scalar}, ptr %matrix, i64 %past",
-        f"%value.one = insertelement {vector} poison, {scalar} %value, i64 0",
-        f"%value.all = shufflevector {vector} %value.one, {vector} poison, <{WIDTH} x i32> zeroinitializer",
-    ]
-
-
-def _gathered(scalar: str, vectors: int) -> str:
-    """Some vectors of columns of one row of y."""
-    vector, size = f"<{WIDTH} x {scalar}>", SIZES[scalar]
-    add = f"@llvm.fmuladd.v{WIDTH}{'f32' if scalar == 'float' else 'f64'}"
-    declared = f"declare {vector} {add}({vector}, {vector}, {vector})" if vectors == BLOCKS[0] else ""
-    begin = [f"%s{c} = phi {vector} [ %b{c}, %0 ], [ %n{c}, %add ]" for c in range(vectors)]
-    first, body, end = list[str](), _line(scalar), list[str]()
-    for c in range(vectors):
-        first += [
-            f"%b{c}.at = getelementptr {vector}, ptr %start, i64 {c}",
-            f"%b{c} = load {vector}, ptr %b{c}.at, align {size}",
-        ]
-        body += [
-            f"%w{c}.at = getelementptr {vector}, ptr %line, i64 {c}",
-            f"%w{c} = load {vector}, ptr %w{c}.at, align {size}",
-            f"%n{c} = call {vector} {add}({vector} %value.all, {vector} %w{c}, {vector} %s{c})",
-        ]
-        end += [
-            f"%y{c}.at = getelementptr {vector}, ptr %y, i64 {c}",
-            f"store {vector} %s{c}, ptr %y{c}.at, align {size}",
-        ]
-    return f"""{declared}
-define internal void @gather{vectors}(ptr %y, ptr %start, ptr %matrix, i64 %stride, ptr %values, ptr %places,
-                                      i64 %count) {{
-{indented(first)}
-  br label %check
-check:
-  %j = phi i64 [ 0, %0 ], [ %j.next, %add ]
-{indented(begin)}
-  %more = icmp slt i64 %j, %count
-  br i1 %more, label %add, label %over
-add:
-{indented(body)}
-  %j.next = add nuw nsw i64 %j, 1
-  br label %check
-over:
-{indented(end)}
-  ret void
-}}"""
+    return "\n".join((handler(name, layout, version, cut), adding(scalar), text, ""))

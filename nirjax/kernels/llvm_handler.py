@@ -2,7 +2,7 @@
 
     handler     what XLA calls. Fills in a Run, asks XLA's threads for help, and works until no tile is left
     helper      what a thread of XLA's does: it works on the Run too
-    tile        one tile, from `llvm_walk` or `llvm_rows`
+    tile        one tile, from `llvm_walk`, `llvm_rows` or `llvm_events`
 
 A Run is freed by the last that lets go of it, so that a helper may come when everything is done. Nobody waits but for
 tiles that somebody is working on.
@@ -14,9 +14,10 @@ VERSIONS (`xla/ffi/api/c_api.h` of jaxlib).
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from nirjax.kernels.llvm_run import FIELDS, Layout, fields, indented
 from nirjax.kernels.llvm_step import FLOATS, SIZES
 
 VERSIONS = frozenset(((0, 3), (0, 4), (0, 5)))
@@ -25,68 +26,6 @@ VERSIONS = frozenset(((0, 3), (0, 4), (0, 5)))
 PAGE, LARGE, HUGEPAGE = 1 << 21, 1 << 22, 14
 """Bytes of a large page, bytes of an array from which on they are asked for, and what `madvise` calls them. Memory that
 the system gives a page of 4 KiB at a time costs more than what is computed in it: a microsecond and more for each."""
-
-FIELDS = ("next", "done", "holders", "time", "elements", "length", "tiles")
-"""What a Run says, 8 bytes each, before the addresses of all arrays and the lengths of some axes: the next
-tile, how many are done, and who holds it; the sizes; elements of a tile, and how many tiles there are."""
-
-
-BEGIN = (
-    "%wished = mul i64 %index, %length",
-    "%latest = sub i64 %elements, %length",
-    "%begin = call i64 @llvm.smin.i64(i64 %wished, i64 %latest)",
-)
-"""The element at which a tile begins: the last tile overlaps the one before."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The arrays of a walk, in order: constants, carry, start of a walk ahead, sequences; and last carry and results.
-
-    Attributes:
-        single: for each constant, whether it is one number for all elements.
-        carried, sequences, results: how many there are of each.
-        dtype: of all.
-        backward: from the last row to the first.
-        ahead: how many arrays the carry of a walk ahead has.
-        sizes: (array, axis) pairs whose length the Run says; by default the first axis of each constant.
-        shape: the array whose first axes are time and elements; by default the first sequence.
-    """
-
-    single: tuple[bool, ...]
-    carried: int
-    sequences: int
-    results: int
-    dtype: str
-    backward: bool
-    ahead: int = 0
-    sizes: tuple[tuple[int, int], ...] | None = None
-    shape: int | None = None
-
-    @property
-    def taken(self) -> int:
-        """How many arrays come in."""
-        return len(self.single) + self.carried + self.ahead + self.sequences
-
-    @property
-    def given(self) -> int:
-        """How many arrays go out."""
-        return self.carried + self.results
-
-    @property
-    def told(self) -> tuple[tuple[int, int], ...]:
-        """The (array, axis) pairs whose length the Run says."""
-        return tuple((n, 0) for n in range(len(self.single))) if self.sizes is None else self.sizes
-
-    @property
-    def shaped(self) -> int:
-        """The array whose first axes are time and elements."""
-        return self.taken - self.sequences if self.shape is None else self.shape
-
-    @property
-    def slots(self) -> int:
-        """How many words of 8 bytes a Run has."""
-        return len(FIELDS) + self.taken + self.given + len(self.told)
 
 
 @dataclass(frozen=True)
@@ -105,32 +44,6 @@ class Cut:
     alone: int
     narrowest: int = 1
     kept: int | None = None
-
-
-def indented(lines: Sequence[str]) -> str:
-    """Lines of a function."""
-    return "\n".join(f"  {line}" for line in lines)
-
-
-def fields(names: Sequence[str]) -> Iterator[str]:
-    """Read fields of the Run."""
-    for name in names:
-        yield f"%at.{name} = getelementptr i64, ptr %run, i64 {FIELDS.index(name)}"
-        yield f"%{name} = load i64, ptr %at.{name}"
-
-
-def addresses(names: Sequence[str]) -> Iterator[str]:
-    """Read the addresses of all arrays."""
-    for number, name in enumerate(names):
-        yield f"{name}.at = getelementptr i64, ptr %run, i64 {len(FIELDS) + number}"
-        yield f"{name} = load ptr, ptr {name}.at"
-
-
-def told(layout: Layout, names: Sequence[str]) -> Iterator[str]:
-    """Read the lengths that the Run says."""
-    for number, name in enumerate(names):
-        yield f"{name}.at = getelementptr i64, ptr %run, i64 {len(FIELDS) + layout.taken + layout.given + number}"
-        yield f"{name} = load i64, ptr {name}.at"
 
 
 def handler(name: str, layout: Layout, version: tuple[int, int], cut: Cut) -> str:

@@ -2,13 +2,13 @@
 
 Blocks of four rows and of two vectors of columns stay in registers while the walk goes along the inner axis, where each
 line of the matrix is read once for four rows. Where few elements of the rows are not zero, the lines that they choose
-are added up instead (`llvm_events`).
+are added up instead (`llvm_lines`).
 """
 
 from __future__ import annotations
 
-from nirjax.kernels.llvm_events import gathering
-from nirjax.kernels.llvm_handler import indented
+from nirjax.kernels.llvm_lines import adding
+from nirjax.kernels.llvm_run import indented
 from nirjax.kernels.llvm_step import SIZES, WIDTH
 
 ONE_IN = 4
@@ -18,7 +18,7 @@ ONE_IN = 4
 def products(scalar: str) -> str:
     """The functions for numbers of a type, "float" or "double"; `@multiply` is the one to call."""
     blocks = [_block(scalar, rows, vectors) for rows in (4, 1) for vectors in (2, 1)]
-    return "\n".join((gathering(scalar), *blocks, _products(scalar), _multiply(scalar)))
+    return "\n".join((adding(scalar), *blocks, _products(scalar), _multiply(scalar)))
 
 
 def _multiply(scalar: str) -> str:

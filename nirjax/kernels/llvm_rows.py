@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nirjax.kernels.llvm_handler import BEGIN, Cut, Layout, addresses, fields, handler, indented
+from nirjax.kernels.llvm_handler import Cut, handler
 from nirjax.kernels.llvm_products import products
+from nirjax.kernels.llvm_run import BEGIN, Layout, addresses, fields, indented, memory
 from nirjax.kernels.llvm_step import FLOATS, SIZES, WIDTH, Value, Writer, known_number, operation
 from nirjax.kernels.rows import Matrix, Program
 from nirjax.kernels.walk import NotKnownError
@@ -22,7 +23,6 @@ TILE = 16
 
 ALONE = 1 << 18
 """Multiplications up to which no help is asked for."""
-
 
 WORTH = 1024
 """Vectors of a matrix from which on it is worth a look whether few elements of the rows are not zero."""
@@ -106,11 +106,7 @@ class _Tile:
         backward = "%lastturn, %turn" if self.layout.backward else "%turn, 0"
         return f"""
 define internal void @tile1(ptr %run, i64 %index) {{
-  %memory.all = call ptr @malloc(i64 {self.room + 64})
-  %memory.int = ptrtoint ptr %memory.all to i64
-  %memory.up = add i64 %memory.int, 63
-  %memory.aligned = and i64 %memory.up, -64
-  %memory = inttoptr i64 %memory.aligned to ptr
+{indented(memory("%rooms", str(self.room)))}
 {indented(self.once)}
   %lastturn = sub i64 %time, 1
   br label %steps
@@ -128,7 +124,7 @@ stepped:
   %further = icmp slt i64 %nextturn, %time
   br i1 %further, label %steps, label %over
 over:
-  call void @free(ptr %memory.all)
+  call void @free(ptr %memory)
   ret void
 }}"""
 
@@ -140,17 +136,13 @@ over:
 
     def _room(self, n: int) -> str:
         """Memory of the tile for rows of n elements, and one vector more."""
-        name = self._name()
-        self.once.append(f"{name} = getelementptr i8, ptr %memory, i64 {self.room}")
-        size = (self.shapes.samples * n + WIDTH) * self.size
-        self.room += -(-size // 64) * 64
-        return name
+        return self._numbers(self.shapes.samples * n + WIDTH)
 
-    def _row_room(self, n: int) -> str:
-        """Memory for one number an element of a row."""
+    def _numbers(self, count: int) -> str:
+        """Memory of the tile for so many numbers."""
         name = self._name()
-        self.once.append(f"{name} = getelementptr i8, ptr %memory, i64 {self.room}")
-        self.room += -(-n * self.size // 64) * 64
+        self.once.append(f"{name} = getelementptr i8, ptr %rooms, i64 {self.room}")
+        self.room += -(-count * self.size // 64) * 64
         return name
 
     def _skipped(self, array: str, n: int) -> str:
@@ -322,7 +314,7 @@ over:
         place = self.names[len(self.shapes.constants) + self.program.matrices.index(matrix)]
         arrays = f"ptr {target}, ptr {source}, ptr {place}, i64 %length, i64 {taken}, i64 {given}"
         if taken * -(-given // WIDTH) >= WORTH:
-            room = f"ptr {self._row_room(taken)}, ptr {self._row_room(taken)}"
+            room = f"ptr {self._numbers(taken)}, ptr {self._numbers(taken)}"
             self.each.append(f"call void @multiply({arrays}, {room})")
         else:
             self.each.append(f"call void @products({arrays})")

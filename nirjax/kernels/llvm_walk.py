@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nirjax.kernels.llvm_handler import BEGIN, Cut, Layout, addresses, fields, handler, indented, told
+from nirjax.kernels.llvm_handler import Cut, handler
+from nirjax.kernels.llvm_run import BEGIN, Layout, addresses, fields, indented, memory, told
 from nirjax.kernels.llvm_step import FLOATS, SIZES, WIDTH, Value, Writer, write_step
 from nirjax.kernels.steps import TracedStep
 
@@ -184,12 +185,7 @@ def _memory(start: list[str]) -> list[str]:
         "%rows = add i64 %time, 1",
         "%rows.bytes = mul i64 %rows, %bytes",
         f"%rows.all = mul i64 %rows.bytes, {len(start)}",
-        "%room = add i64 %rows.all, 64",
-        "%memory = call ptr @malloc(i64 %room)",
-        "%memory.at = ptrtoint ptr %memory to i64",
-        "%memory.up = add i64 %memory.at, 63",
-        "%memory.line = and i64 %memory.up, -64",
-        "%memory.begin = inttoptr i64 %memory.line to ptr",
+        *memory("%memory.begin", "%rows.all"),
     ]
     for number, one in enumerate(start):
         lines.append(f"%kept{number}.past = mul i64 %rows.bytes, {number}")

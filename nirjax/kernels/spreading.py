@@ -78,9 +78,8 @@ def _partitioned(
         # all have their elements where the first sequence has them, however they came
         spec = jax.tree.leaves(arguments)[list(taken).index(True)].sharding.spec
         placed = [*spec[1:], *[None] * (axes + 1 - max(len(spec), 1))]
-        timed, single = (NamedSharding(mesh, PartitionSpec(*lead, *placed)) for lead in ([None], []))  # type: ignore[no-untyped-call]
-        shardings = ([timed if one else single for one in side] for side in (given, taken))
-        found, asked = shardings
+        of_row, of_all = PartitionSpec(*placed), PartitionSpec(None, *placed)  # type: ignore[no-untyped-call]
+        found, asked = ([NamedSharding(mesh, of_all if one else of_row) for one in side] for side in (given, taken))
         return mesh, run, found, tuple(asked)
 
     function.def_partition(  # type: ignore[no-untyped-call]

@@ -83,16 +83,9 @@ def kernel_or_scan(kernel: Walk, fits: Callable[[Step, Arrays, Arrays, Arrays], 
     """
 
     def either(
-        step: Step,
-        constants: Arrays,
-        carry: Arrays,
-        sequences: Arrays,
-        *,
-        backward: bool = False,
-        ahead: Ahead | None = None,
-        several: bool = False,
+        step: Step, constants: Arrays, carry: Arrays, sequences: Arrays, *, several: bool = False, **choices: Any
     ) -> tuple[list[Array], list[Array]]:
-        choices: dict[str, Any] = {"backward": backward} if ahead is None else {"backward": backward, "ahead": ahead}
+        ahead = choices.get("ahead")
         if fits(step, constants, [*carry, *(() if ahead is None else ahead.carry)], sequences):
             with contextlib.suppress(NotKnownError):
                 return kernel(step, constants, carry, sequences, several=several, **choices)

@@ -1,0 +1,81 @@
+"""What single pieces cost on this CPU, on which the machine code rests.
+
+    python -m benchmarks.pieces
+
+Products of rows that are mostly zero, by lines and by XLA; XLA's sum over the first axis, and a product with ones; new
+memory in pages of 4 KiB and in large ones (Linux). Medians of 15 calls, milliseconds.
+"""
+
+from __future__ import annotations
+
+import mmap
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nirjax.kernels import event_products
+
+CALLS = 15
+SHAPES = ((1280, 700, 512), (1280, 256, 256), (16_000, 64, 64))
+SHARES = (0.02, 0.05, 0.1, 0.2, 0.4)
+NEW = 256 * 2**20
+
+
+def milliseconds(function: Callable[..., Any], *arrays: Any) -> float:
+    """The median of some calls of a jitted function, the first left out."""
+    run = jax.jit(function)
+    jax.block_until_ready(run(*arrays))
+    return 1e3 * statistics.median(seconds(lambda: jax.block_until_ready(run(*arrays))) for _ in range(CALLS))
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def products() -> None:
+    random = np.random.default_rng(0)
+    print("| rows, inside, outside | not zero | x W, lines | XLA | x^T g, lines | XLA |\n|---|---|---|---|---|---|")
+    for rows, inside, outside in SHAPES:
+        weight, g = (jnp.asarray(random.random((n, outside)), jnp.float32) for n in (inside, rows))
+        for share in SHARES:
+            x = jnp.asarray(random.random((rows, inside)) < share, jnp.float32)
+            found = (
+                milliseconds(event_products.gathered, x, weight),
+                milliseconds(jnp.matmul, x, weight),
+                milliseconds(event_products.scattered, x, g),
+                milliseconds(lambda x, g: x.T @ g, x, g),
+            )
+            print(f"| {rows}, {inside}, {outside} | {share} |" + " |".join(f" {one:.2f}" for one in found) + " |")
+
+
+def sums() -> None:
+    x = jnp.ones((100, 1_000_000))
+    plain, product = milliseconds(lambda x: x.sum(0), x), milliseconds(lambda x: jnp.ones(len(x)) @ x, x)
+    print(f"\nsum of 100 x 1,000,000 numbers over the first axis: {plain:.0f}, as a product with ones {product:.0f}")
+
+
+def memory() -> None:
+    for name, large in (("4 KiB", False), ("2 MiB", True)):
+        found = statistics.median(_touched(large) for _ in range(CALLS))
+        print(f"new memory in pages of {name}: {1e6 * found / (NEW / 4096):.2f} us for every 4 KiB")
+
+
+def _touched(large: bool) -> float:
+    """Seconds to touch every 4 KiB of new memory."""
+    with mmap.mmap(-1, NEW, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        if large:
+            memory.madvise(mmap.MADV_HUGEPAGE)
+        return seconds(lambda: np.ndarray((NEW,), np.uint8, buffer=memory)[::4096].fill(1))
+
+
+if __name__ == "__main__":
+    products()
+    sums()
+    memory()
