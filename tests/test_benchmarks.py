@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +84,19 @@ def test_the_limit_computes_what_the_formula_says(graph: object, training: bool)
     assert math.isclose(limit.compiled_flops(parts, 8, 2, training), limit.flops(parts, 8, 2, training), rel_tol=5e-3)
 
 
-@pytest.mark.parametrize("family", ["small", "recurrent", "braille", "conv", "wide"])
-def test_the_handwritten_step_is_nirjax_own(family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loss and what the update makes of the parameters, with a rate at which the gradient shows."""
+@pytest.fixture
+def large_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A learning rate at which the gradient shows. Programs have theirs in them, and JAX remembers programs."""
+    jax.clear_caches()
     monkeypatch.setattr(compiled, "LEARNING_RATE", 1e3)
+    yield
+    jax.clear_caches()
+
+
+@pytest.mark.usefixtures("large_steps")
+@pytest.mark.parametrize("family", ["small", "recurrent", "braille", "conv", "wide"])
+def test_the_handwritten_step_is_nirjax_own(family: str, tmp_path: Path) -> None:
+    """The loss, and what the update makes of the parameters."""
     (workload,) = [one for one in workloads.SMALL if one.family == family]
     try:
         measure.save(workload, tmp_path)

@@ -54,8 +54,9 @@ def _mode_of(target: str, name: str) -> int | None:
 def _replace(target: str, data: bytes | memoryview, mode: int | None) -> None:
     folder, base = os.path.split(target)
     _remove_abandoned(folder, base)
-    temporary, descriptor = _opened(folder, base)
-    try:
+    temporary = os.path.join(folder, f".{_short(base)}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:  # from before there is a file: a signal may end the process at any line
+        descriptor = _opened(temporary)
         try:
             if mode is not None:
                 os.chmod(temporary, mode)
@@ -79,17 +80,16 @@ def _short(base: str) -> str:
     return base.encode("utf-8", "ignore")[:100].decode("utf-8", "ignore")
 
 
-def _opened(folder: str, base: str) -> tuple[str, int]:
-    """A new file beside the target, under a name of one's own, locked where that can be done."""
+def _opened(temporary: str) -> int:
+    """A new file, locked where that can be done."""
     while True:
-        temporary = os.path.join(folder, f".{_short(base)}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         if fcntl is None:
-            return temporary, descriptor
+            return descriptor
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.lockf(descriptor, fcntl.LOCK_EX)
         if os.path.exists(temporary):
-            return temporary, descriptor
+            return descriptor
         os.close(descriptor)  # another writer took it for abandoned before it was locked
 
 

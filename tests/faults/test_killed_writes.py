@@ -114,6 +114,18 @@ def test_a_request_to_end_is_no_worse_than_a_kill(handling: str, tmp_path: Path)
             assert leftovers(tmp_path) == [], "a writer that ends in order leaves nothing"
 
 
+def test_an_end_between_making_a_file_and_writing_it_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.nir"
+    write(path, graph_of(SIZES[0]))
+    monkeypatch.setattr("nirjax.ir.atomic.fcntl.lockf", lambda *_: sys.exit(3))
+    with pytest.raises(SystemExit):
+        write(path, graph_of(SIZES[1]))
+    assert os.listdir(tmp_path) == ["a.nir"]
+    assert size_in(path) == SIZES[0]
+
+
 # ------------------------------------------------------------------------------------------------- what is tidied up
 
 
