@@ -83,14 +83,15 @@ def affine(layer: Params, x: Array) -> Array:
 
 
 def over_time(first: Any, step: Any, start: Any, x: Array, rows: int = 0) -> Array:
-    """The scan, with the first product before it, or in it where its own rows are enough to make it fast."""
-    batch = x.shape[1]
-    inside = (rows or batch) >= ROWS
+    """The scan, with the first product before it, or in it where its own rows are enough to make it fast; where they
+    are many, several steps in one turn are faster than one."""
+    rows = rows or x.shape[1]
+    inside = rows >= ROWS
 
     def advance(state: Any, x: Array) -> Any:
         return step(state, first(x) if inside else x)
 
-    return lax.scan(advance, start, x if inside else first(x))[1]
+    return lax.scan(advance, start, x if inside else first(x), unroll=5 if rows > ROWS else 1)[1]
 
 
 # ------------------------------------------------------------------------------------------------------- networks
@@ -149,10 +150,30 @@ def with_recurrence(
 
 
 def convolve(layer: Params, x: Array, stride: int = 1) -> Array:
-    y = lax.conv_general_dilated(
-        x, layer["weight"], (stride, stride), [(1, 1), (1, 1)], dimension_numbers=("NHWC", "HWIO", "NHWC")
+    return convolved(layer["weight"], x, stride) + layer["bias"]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def convolved(weight: Array, x: Array, stride: int) -> Array:
+    """XLA's convolution. Its gradients are slow in a loop: they are taken of `by_patches`."""
+    return lax.conv_general_dilated(
+        x, weight, (stride, stride), [(1, 1), (1, 1)], dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
-    return y + layer["bias"]
+
+
+def by_patches(weight: Array, x: Array, stride: int) -> Array:
+    """The same as one product with what lies in the window, side by side."""
+    high, wide = weight.shape[:2]
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    rows, columns = x.shape[1] - high + 1, x.shape[2] - wide + 1
+    patches = [x[:, i : i + rows : stride, j : j + columns : stride] for i in range(high) for j in range(wide)]
+    return jnp.concatenate(patches, -1) @ weight.reshape(-1, weight.shape[-1])
+
+
+convolved.defvjp(
+    lambda weight, x, stride: (convolved(weight, x, stride), (weight, x)),
+    lambda stride, saved, g: jax.vjp(lambda weight, x: by_patches(weight, x, stride), *saved)[1](g),
+)
 
 
 def pool(x: Array) -> Array:

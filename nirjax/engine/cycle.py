@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from nirjax.engine.lowering import Plan, Stage
 from nirjax.engine.schedule import Schedule
@@ -20,6 +20,7 @@ from nirjax.engine.states import REGISTER, States, register_name
 from nirjax.ir.nodes import Shape
 from nirjax.kernels.late_weights import shifted, with_late_weights
 from nirjax.kernels.loops import kept_loop, loop
+from nirjax.kernels.node_loop import BIAS
 from nirjax.kernels.tree_loop import tree_loop
 from nirjax.primitives.base import Constants
 
@@ -69,11 +70,15 @@ def run_cycle(
     """All steps of a block: the last carry; and outputs and traces, each (steps, *batch, *shape).
 
     Args:
-        constants: of the members.
+        constants: of the members; and BIAS, what is added to that which comes from outside, whose gradient is not in
+            the loop.
         carry: the members' states, and the registers of the feedback edges among them.
         entering: (steps, *batch, *shape), what comes from outside to each member that something comes to; or, where
             nothing does, anything that has the block's length.
     """
+    late = {name: own[BIAS] for name, own in constants.items() if BIAS in own}
+    entering = {name: shifted(x, late[name]) if name in late else x for name, x in entering.items()}
+    constants = dict(constants) | {n: {**constants[n], BIAS: lax.stop_gradient(late[n])} for n in late}
     weights = {name: dict(constants[name]) for name in cycle.weighted if constants[name]}
     rest = {name: dict(own) for name, own in constants.items() if name not in weights}
 
@@ -144,7 +149,7 @@ def _step(
         emitted[name] = step(site, constants[name], before[name], nothing)[1]
     for name in [name for name in members if name not in plan.waiting] + late:
         site, primitive = plan.sites[name], plan.primitives[name]
-        took[name] = x = _arriving(cycle, name, before, emitted, entering)
+        took[name] = x = _arriving(cycle, name, constants[name], before, emitted, entering)
         if primitive.apply is not None:
             y = primitive.apply(site, constants[name], x)
             emitted[name] = shifted(y, shifts[name]) if name in shifts else y
@@ -158,9 +163,11 @@ def _step(
     return after, emitted, took
 
 
-def _arriving(cycle: Cycle, name: str, before: States, emitted: Values, entering: Values) -> Array:
+def _arriving(
+    cycle: Cycle, name: str, constants: Constants, before: States, emitted: Values, entering: Values
+) -> Array:
     """The sum of what enters a member in one step: from outside, from registers, and from members before it."""
-    arriving = [entering[name]] if name in entering else []
+    arriving = [entering[name] + constants.get(BIAS, 0)] if name in entering else []
     for edge in ((source, name) for source in cycle.plan.sources[name] if source in cycle.stage.members):
         late = edge in cycle.plan.registers
         arriving.append(before[register_name(edge)][REGISTER] if late else emitted[edge[0]])

@@ -71,7 +71,9 @@ def run_block(
     late = _late_biases(plan, record) if schedule.fused != "never" else {}
     for stage in plan.stages:
         if stage.cyclic:
-            _run_cycle(plan, stage, constants, states, values, traces, record, inputs, schedule)
+            biases = {name: {BIAS: constants[late[name]]["bias"]} for name in stage.members if name in late}
+            each = {name: {**constants[name], **biases.get(name, {})} for name in stage.members}
+            _run_cycle(plan, stage, each, states, values, traces, record, inputs, schedule)
         else:
             name = stage.members[0]
             xs = _arriving(plan, name, plan.sources[name], values, inputs)
@@ -86,13 +88,18 @@ def run_block(
 
 
 def _late_biases(plan: Plan, record: Record) -> dict[str, str]:
-    """Neurons whose loop adds the bias of the one node that they read and nobody else does; and that node."""
+    """Neurons whose loop adds the bias of a node: the only one that they read outside of it, and nobody else reads."""
     read = [source for sources in plan.sources.values() for source in sources]
     shown = {*plan.outputs, *(name for name, _ in record)}
     lone = {stage.members[0] for stage in plan.stages if not stage.cyclic}
-    pairs = {name: plan.sources[name][0] for name in lone if len(plan.sources[name]) == 1}
-    fit = {name: plan.primitives[name].elementwise and plan.primitives[pairs[name]].late_bias for name in pairs}
-    return {name: at for name, at in pairs.items() if fit[name] and read.count(at) == 1 and at in lone - shown}
+    pairs = {}
+    for stage in plan.stages:
+        for name in stage.members:
+            outside = [source for source in plan.sources[name] if not stage.cyclic or source not in stage.members]
+            if len(outside) == 1 and plan.primitives[name].elementwise and plan.primitives[outside[0]].late_bias:
+                pairs[name] = outside[0]
+    vectors = {name for name in pairs if name in lone or len(plan.sites[name].input_shape) == 1}
+    return {name: pairs[name] for name in vectors if read.count(pairs[name]) == 1 and pairs[name] in lone - shown}
 
 
 def _arriving(plan: Plan, name: str, sources: tuple[str, ...], values: Values, inputs: Values) -> Array:

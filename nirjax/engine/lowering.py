@@ -27,6 +27,7 @@ from nirjax.ir.inline import Path, inline
 from nirjax.ir.nodes import Conv1d, Conv2d, Delay
 from nirjax.ir.ports import refuse_unreachable, with_ports
 from nirjax.ir.shapes import infer_shapes
+from nirjax.kernels.event_convolutions import event_convolution
 from nirjax.kernels.event_products import event_product
 from nirjax.primitives.base import Primitive, Site
 from nirjax.primitives.delay import steps_of
@@ -126,6 +127,7 @@ def lower(
             dtype=dtype,
             product_dtype=product_dtype,
             multiply=event_product,
+            convolve=event_convolution,
             rule=dialect.of(name, type(node).__name__, name in looped),
             surrogate=surrogate,
             flatten=dialect.flatten,

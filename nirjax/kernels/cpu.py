@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from nirjax.kernels.llvm_run import Layout
+from nirjax.kernels.llvm_step import WIDTH
 from nirjax.kernels.llvm_walk import module
 from nirjax.kernels.machine_code import NAME, call, compiled, fits, interface_version, struct
 from nirjax.kernels.spreading import spread
@@ -59,7 +60,11 @@ def as_kernel(
         ]
         # results have their own shapes at once: XLA copies what is given another one on its way out of the program
         places = [*[tuple(shape)] * layout.carried, *[(time, *shape)] * taken.results]
-        found = call(name, given, [struct(dtype, *place) for place in places])
+        in_place = None
+        if backward and taken.results and len(sequences) > 1 and elements % WIDTH == 0:
+            # what comes back last, a cotangent, nobody needs any more; the first sequence says the sizes
+            given[-1], in_place = sequences[-1], {len(given) - 1: layout.carried}
+        found = call(name, given, [struct(dtype, *place) for place in places], in_place)
         last = [*found[: layout.carried], *carry[layout.carried :]]
         return last, found[layout.carried :]
 

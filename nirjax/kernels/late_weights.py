@@ -65,7 +65,7 @@ def with_late_weights(
 
 @jax.custom_jvp
 def shifted(y: Array, shift: Array) -> Array:
-    """y, whose tangent is shifted by that of a shift that is zero."""
+    """y, whose tangent is shifted by that of a shift, which broadcasts to it."""
     return y
 
 

@@ -90,7 +90,7 @@ execute:
   %args = load ptr, ptr %args.at
   %rets.at = getelementptr i8, ptr %frame, i64 112
   %rets = load ptr, ptr %rets.at
-  %sequence.at = getelementptr ptr, ptr %args, i64 {layout.shaped}
+  %sequence.at = getelementptr ptr, ptr {_place(layout, layout.shaped)}
   %sequence = load ptr, ptr %sequence.at
   %sizes.at = getelementptr i8, ptr %sequence, i64 40
   %sizes = load ptr, ptr %sizes.at
@@ -182,6 +182,11 @@ def _longest(cut: Cut) -> Iterator[str]:
     yield f"%longest = call i64 @llvm.smax.i64(i64 %most, i64 {cut.narrowest})"
 
 
+def _place(layout: Layout, number: int) -> str:
+    """Where the pointer to an array is, as a list and a place in it."""
+    return f"%args, i64 {number}" if number < layout.taken else f"%rets, i64 {number - layout.taken}"
+
+
 def _filled_in(layout: Layout) -> Iterator[str]:
     """Fill in the Run: its fields, the addresses of all arrays, and the lengths of the constants."""
     begin = {"next": "0", "done": "0", "holders": "1"}
@@ -189,8 +194,7 @@ def _filled_in(layout: Layout) -> Iterator[str]:
         yield f"%run.{name} = getelementptr i64, ptr %run, i64 {number}"
         yield f"store i64 {begin.get(name, f'%{name}')}, ptr %run.{name}"
     for number in range(layout.taken + layout.given):
-        side, place = ("%args", number) if number < layout.taken else ("%rets", number - layout.taken)
-        yield f"%buffer{number}.at = getelementptr ptr, ptr {side}, i64 {place}"
+        yield f"%buffer{number}.at = getelementptr ptr, ptr {_place(layout, number)}"
         yield f"%buffer{number} = load ptr, ptr %buffer{number}.at"
         yield f"%data{number}.at = getelementptr i8, ptr %buffer{number}, i64 24"
         yield f"%data{number} = load ptr, ptr %data{number}.at"

@@ -23,7 +23,7 @@ def adding(scalar: str) -> str:
     """
     blocks = [_gathered(scalar, vectors) for vectors in BLOCKS]
     nothing = f"@nothing = internal constant [{BLOCKS[0] * WIDTH} x {scalar}] zeroinitializer, align 64"
-    return "\n".join((nothing, _counted(scalar), _noted(scalar), _vectors(), *blocks, _gather(scalar)))
+    return "\n".join((nothing, _counted(scalar), noted(scalar), _vectors(), *blocks, _gather(scalar)))
 
 
 def _counted(scalar: str) -> str:
@@ -67,32 +67,40 @@ over:
 }}"""
 
 
-def _noted(scalar: str) -> str:
+def noted(scalar: str) -> str:
     """Note the values of a row that are not zero, and their places; how many they are. 64 elements at a time."""
-    vector, parts = f"<{WIDTH} x {scalar}>", 64 // WIDTH
+    vector, bits, parts = f"<{WIDTH} x {scalar}>", f"<{WIDTH} x i1>", 64 // WIDTH
+    load = f"@llvm.masked.load.v{WIDTH}{'f32' if scalar == 'float' else 'f64'}.p0"
+    places = ", ".join(f"i64 {lane}" for lane in range(WIDTH))
     masks = ["%m0.all = add i64 0, 0"]
     for part in range(parts):
         masks += [
             f"%i{part} = add i64 %i, {part * WIDTH}",
             f"%x{part}.at = getelementptr {scalar}, ptr %x, i64 %i{part}",
-            f"%x{part} = load {vector}, ptr %x{part}.at, align {SIZES[scalar]}",
+            f"%left{part} = sub i64 %n, %i{part}",
+            f"%left{part}.one = insertelement <{WIDTH} x i64> poison, i64 %left{part}, i64 0",
+            f"%left{part}.all = shufflevector <{WIDTH} x i64> %left{part}.one, <{WIDTH} x i64> poison, "
+            f"<{WIDTH} x i32> zeroinitializer",
+            f"%there{part} = icmp slt <{WIDTH} x i64> <{places}>, %left{part}.all",
+            f"%x{part} = call {vector} {load}(ptr %x{part}.at, i32 {SIZES[scalar]}, {bits} %there{part}, "
+            f"{vector} zeroinitializer)",
             f"%b{part} = fcmp une {vector} %x{part}, zeroinitializer",
-            f"%b{part}.bits = bitcast <{WIDTH} x i1> %b{part} to i{WIDTH}",
+            f"%b{part}.bits = bitcast {bits} %b{part} to i{WIDTH}",
             f"%b{part}.wide = zext i{WIDTH} %b{part}.bits to i64",
             f"%b{part}.there = shl i64 %b{part}.wide, {part * WIDTH}",
             f"%m{part + 1}.all = or i64 %m{part}.all, %b{part}.there",
         ]
     return f"""
 declare i64 @llvm.cttz.i64(i64, i1)
+declare {vector} {load}(ptr, i32, {bits}, {vector})
 
 define internal i64 @noted(ptr %x, i64 %n, ptr %values, ptr %places) {{
-  %whole = and i64 %n, -64
   br label %check
 check:
   %i = phi i64 [ 0, %0 ], [ %i.next, %noted ]
   %count = phi i64 [ 0, %0 ], [ %count.now, %noted ]
-  %more = icmp slt i64 %i, %whole
-  br i1 %more, label %look, label %rest
+  %more = icmp slt i64 %i, %n
+  br i1 %more, label %look, label %over
 look:
 {indented(masks)}
   br label %bits
@@ -118,26 +126,8 @@ bit:
 noted:
   %i.next = add i64 %i, 64
   br label %check
-rest:
-  %j = phi i64 [ %whole, %check ], [ %j.next, %one ]
-  %count.j = phi i64 [ %count, %check ], [ %count.more, %one ]
-  %j.more = icmp slt i64 %j, %n
-  br i1 %j.more, label %one, label %over
-one:
-  %j.at = getelementptr {scalar}, ptr %x, i64 %j
-  %j.value = load {scalar}, ptr %j.at
-  %j.values = getelementptr {scalar}, ptr %values, i64 %count.j
-  store {scalar} %j.value, ptr %j.values
-  %j.places = getelementptr i32, ptr %places, i64 %count.j
-  %j.short = trunc i64 %j to i32
-  store i32 %j.short, ptr %j.places
-  %j.not = fcmp une {scalar} %j.value, 0.0
-  %j.add = zext i1 %j.not to i64
-  %count.more = add i64 %count.j, %j.add
-  %j.next = add i64 %j, 1
-  br label %rest
 over:
-  ret i64 %count.j
+  ret i64 %count
 }}"""
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from nirjax.kernels.llvm_step import WIDTH
+
 FIELDS = ("next", "done", "holders", "time", "elements", "length", "tiles")
 """What a Run says, 8 bytes each, before the addresses of all arrays and the lengths of some axes: the next
 tile, how many are done, and who holds it; the sizes; elements of a tile, and how many tiles there are."""
@@ -18,6 +20,20 @@ BEGIN = (
     "%begin = call i64 @llvm.smin.i64(i64 %wished, i64 %latest)",
 )
 """The element at which a tile begins: the last tile overlaps the one before."""
+
+APART = (
+    "%wished = mul i64 %index, %longest",
+    "%latest = sub i64 %elements, %longest",
+    "%earlier = call i64 @llvm.smin.i64(i64 %wished, i64 %latest)",
+    "%left = sub i64 %elements, %wished",
+    "%shorter = call i64 @llvm.smin.i64(i64 %left, i64 %longest)",
+    f"%odd = urem i64 %elements, {WIDTH}",
+    "%even = icmp eq i64 %odd, 0",
+    "%begin = select i1 %even, i64 %wished, i64 %earlier",
+    "%length = select i1 %even, i64 %shorter, i64 %longest",
+)
+"""The same, and a tile's length: where elements are whole vectors the last tile is shorter, and none overlaps another,
+so that a result may lie where a sequence was."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +92,11 @@ def indented(lines: Sequence[str]) -> str:
 
 
 def fields(names: Sequence[str]) -> Iterator[str]:
-    """Read fields of the Run."""
-    for name in names:
+    """Read fields of the Run; "length as longest" by another name."""
+    for words in names:
+        name, _, called = words.partition(" as ")
         yield f"%at.{name} = getelementptr i64, ptr %run, i64 {FIELDS.index(name)}"
-        yield f"%{name} = load i64, ptr %at.{name}"
+        yield f"%{called or name} = load i64, ptr %at.{name}"
 
 
 def addresses(names: Sequence[str]) -> Iterator[str]:

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nirjax.kernels.llvm_handler import Cut, handler
-from nirjax.kernels.llvm_run import BEGIN, Layout, addresses, fields, indented, memory, told
+from nirjax.kernels.llvm_run import APART, Layout, addresses, fields, indented, memory, told
 from nirjax.kernels.llvm_step import FLOATS, SIZES, WIDTH, Value, Writer, write_step
 from nirjax.kernels.steps import TracedStep
 
-TILE = 512
+TILE = 1024
 """Elements of a tile at most, so that its carry, constants and rows stay in the first cache."""
 
 KEPT = 1 << 16
@@ -82,7 +82,7 @@ def _tile(step: TracedStep, ahead: TracedStep | None, layout: Layout, width: int
     scalar = FLOATS[layout.dtype]
     size = SIZES[scalar]
     names = _Names(layout)
-    once = [*fields(("time", "elements", "length")), *addresses(names.all), *_place(size)]
+    once = [*fields(("time", "elements", "length as longest")), *addresses(names.all), *_place(size)]
     once += told(layout, [f"%period{number}" for number in range(len(layout.single))])
     fixed = Writer(scalar, width, uses=uses)
     known: list[Value | str] = []
@@ -197,7 +197,7 @@ def _memory(start: list[str]) -> list[str]:
 def _place(size: int) -> list[str]:
     """Where a tile begins, in elements and in bytes."""
     return [
-        *BEGIN,
+        *APART,
         f"%skipped = mul i64 %begin, {size}",
         f"%bytes = mul i64 %length, {size}",
     ]

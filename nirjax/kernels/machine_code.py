@@ -63,9 +63,15 @@ def struct(dtype: DTypeLike, *shape: int) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]
 
 
-def call(name: str, arguments: list[Array], results: list[jax.ShapeDtypeStruct]) -> list[Array]:
-    """Call a function that XLA has been told of."""
-    return list(jax.ffi.ffi_call(name, results)(*arguments))
+def call(
+    name: str, arguments: list[Array], results: list[jax.ShapeDtypeStruct], in_place: dict[int, int] | None = None
+) -> list[Array]:
+    """Call a function that XLA has been told of.
+
+    Args:
+        in_place: of arguments, the result that takes its memory. (XLA copies one that is still needed, or not its own.)
+    """
+    return list(jax.ffi.ffi_call(name, results, input_output_aliases=in_place)(*arguments))
 
 
 def compiled(text: str) -> str:

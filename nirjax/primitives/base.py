@@ -17,6 +17,7 @@ from jax.typing import DTypeLike
 
 from nirjax.dialects import Discretisation
 from nirjax.ir.nodes import NIRNode, Shape
+from nirjax.primitives import channels_last
 from nirjax.surrogate import Surrogate, spike, spike_count
 
 Parameters = Mapping[str, Array]
@@ -41,6 +42,7 @@ class Site:
         waits: the output of a Delay is kept from depending on the present input.
         product_dtype: what the factors of a product or convolution are rounded to; None: they stay as they are.
         multiply: (x, W, precision=...) -> x W, of rows (*lead, in) with a matrix (in, out).
+        convolve: the same for convolutions, as `channels_last.convolve`.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Site:
     waits: bool = False
     product_dtype: DTypeLike | None = None
     multiply: Callable[..., Array] = jnp.matmul
+    convolve: Callable[..., Array] = channels_last.convolve
 
     def taken(self, params: Parameters) -> Parameters:
         """The parameters, with what the dialect puts in the place of those that it does not use."""

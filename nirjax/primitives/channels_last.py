@@ -48,17 +48,18 @@ def _bound(x: Array, weight: Array, **window: Any) -> Array:
     return y
 
 
-def _computed(
+def by_xla(
     x: Array,
     weight: Array,
     *,
-    strides: tuple[int, ...],
+    strides: Sequence[int],
     pads: Pads,
-    spread: tuple[int, ...],
-    dilations: tuple[int, ...],
+    dilations: Sequence[int],
     precision: lax.Precision | None,
+    spread: tuple[int, ...] | None = None,
+    groups: int = 1,
 ) -> Array:
-    """What the primitive stands for; `spread` dilates x, which the gradient of a stride asks for."""
+    """What the primitive stands for, and groups; `spread` dilates x, which the gradient of a stride asks for."""
     space = "HW"[: len(strides)]
     return lax.conv_general_dilated(
         x,
@@ -67,13 +68,14 @@ def _computed(
         pads,
         lhs_dilation=spread,
         rhs_dilation=dilations,
+        feature_group_count=groups,
         precision=precision,
         dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
     )
 
 
 def _shape(x: Any, weight: Any, **window: Any) -> ShapedArray:
-    y = jax.eval_shape(functools.partial(_computed, **window), x, weight)
+    y = jax.eval_shape(functools.partial(by_xla, **window), x, weight)
     return ShapedArray(y.shape, y.dtype)
 
 
@@ -82,13 +84,14 @@ def _span(size: int, dilation: int) -> int:
     return (size - 1) * dilation + 1
 
 
-def _to_input(cotangent: Array, x: Any, weight: Array, **window: Any) -> Array:
+def to_input(cotangent: Array, x: Any, weight: Array, **window: Any) -> Array:
+    """The gradient of x, of which the shape is known, from that of y."""
     axes = range(len(window["strides"]))
     flipped = jnp.flip(weight, tuple(axes)).swapaxes(-1, -2)
     pads = []
     for axis in axes:
         kernel = _span(weight.shape[axis], window["dilations"][axis])
-        wanted = _span(x.aval.shape[1 + axis], window["spread"][axis])
+        wanted = _span(x.shape[1 + axis], window["spread"][axis])
         given = _span(cotangent.shape[1 + axis], window["strides"][axis])
         front = kernel - 1 - window["pads"][axis][0]
         pads.append((front, wanted + kernel - 1 - given - front))
@@ -96,12 +99,13 @@ def _to_input(cotangent: Array, x: Any, weight: Array, **window: Any) -> Array:
     return _bound(cotangent, flipped, pads=tuple(pads), precision=window["precision"], **turned)
 
 
-def _to_weight(cotangent: Array, x: Array, weight: Any, **window: Any) -> Array:
+def to_weight(cotangent: Array, x: Array, weight: Any, **window: Any) -> Array:
+    """The gradient of W, of which the shape is known, from that of y."""
     axes = range(len(window["strides"]))
     pads = []
     for axis in axes:
         kernel = _span(cotangent.shape[1 + axis], window["strides"][axis])
-        wanted = _span(weight.aval.shape[axis], window["dilations"][axis])
+        wanted = _span(weight.shape[axis], window["dilations"][axis])
         given = _span(x.shape[1 + axis], window["spread"][axis])
         front = window["pads"][axis][0]
         pads.append((front, wanted + kernel - 1 - given - front))
@@ -118,13 +122,17 @@ def _batched(arguments: Sequence[Array], axes: Sequence[Any], **window: Any) -> 
         x = jnp.moveaxis(x, axes[0], 0)
         y = _bound(x.reshape(-1, *x.shape[2:]), weight, **window)
         return y.reshape(*x.shape[:2], *y.shape[1:]), 0
-    return jax.vmap(lambda x, weight: _computed(x, weight, **window), axes)(x, weight), 0
+    return jax.vmap(lambda x, weight: by_xla(x, weight, **window), axes)(x, weight), 0
 
 
 _convolution = Primitive("channels_last_convolution")
-_compiled = jax.jit(_computed, static_argnames=("strides", "pads", "spread", "dilations", "precision"))
+_compiled = jax.jit(by_xla, static_argnames=("strides", "pads", "spread", "dilations", "precision"))
 _convolution.def_impl(_compiled)  # type: ignore[no-untyped-call]
 _convolution.def_abstract_eval(_shape)  # type: ignore[no-untyped-call]
-ad.defbilinear(_convolution, _to_input, _to_weight)  # type: ignore[no-untyped-call]
+ad.defbilinear(  # type: ignore[no-untyped-call]
+    _convolution,
+    lambda cotangent, x, weight, **window: to_input(cotangent, x.aval, weight, **window),
+    lambda cotangent, x, weight, **window: to_weight(cotangent, x, weight.aval, **window),
+)
 batching.primitive_batchers[_convolution] = _batched
-mlir.register_lowering(_convolution, mlir.lower_fun(_computed, multiple_results=False))
+mlir.register_lowering(_convolution, mlir.lower_fun(by_xla, multiple_results=False))

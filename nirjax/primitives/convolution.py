@@ -18,7 +18,7 @@ from typing import Any, cast
 import jax.numpy as jnp
 from jax import Array, lax
 
-from nirjax.ir.nodes import AvgPool2d, Conv1d, Conv2d, NIRNode, Shape, SumPool2d
+from nirjax.ir.nodes import AvgPool2d, Conv1d, Conv2d, NIRNode, SumPool2d
 from nirjax.primitives import channels_last
 from nirjax.primitives.base import Parameters, Primitive, Site
 
@@ -35,34 +35,11 @@ def convolve(site: Site, params: Parameters, x: Array) -> Array:
     samples = site.factor(x.reshape(-1, *x.shape[x.ndim - axes :]))
     weight = site.factor(jnp.moveaxis(params["weight"], (0, 1), (-1, -2)))
     if node.group_count() == 1:
-        y = channels_last.convolve(samples, weight, **window)
+        y = site.convolve(samples, weight, **window)
     else:
-        y = _grouped(samples, weight, node.group_count(), **window)
+        y = channels_last.by_xla(samples, weight, **window, groups=node.group_count())
     y = y + params["bias"] if "bias" in params else y
     return y.reshape(*x.shape[: x.ndim - axes], *y.shape[1:])
-
-
-def _grouped(
-    x: Array,
-    weight: Array,
-    groups: int,
-    *,
-    strides: Shape,
-    pads: channels_last.Pads,
-    dilations: Shape,
-    precision: lax.Precision | None,
-) -> Array:
-    space = "HW"[: len(strides)]
-    return lax.conv_general_dilated(
-        x,
-        weight,
-        strides,
-        pads,
-        rhs_dilation=dilations,
-        feature_group_count=groups,
-        precision=precision,
-        dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
-    )
 
 
 def sum_pool(site: Site, params: Parameters, x: Array) -> Array:

@@ -59,6 +59,7 @@ def by_numpy(step: Any, constants: Any, carry: Any, sequences: Any, backward: bo
         (WIDTH,),
         (WIDTH + 3,),  # the last vector overlaps the one before
         (2 * TILE + 37,),  # several tiles
+        (2 * TILE + 3 * WIDTH,),  # the last of them shorter
         (3, 5),  # rows of constants that are repeated
         (7, 300),  # rows long enough
         (2, 3, 40),
@@ -76,6 +77,32 @@ def test_every_lane_computes_what_numpy_does(shape: tuple[int, ...], backward: b
         *jax.tree.map(jnp.asarray, (constants, carry, rows))
     )
     jax.tree.map(np.testing.assert_array_equal, found, tuple(wanted))
+
+
+@pytest.mark.parametrize("shape", [(WIDTH,), (WIDTH + 3,), (2 * TILE + 3 * WIDTH,), (3, 400)])
+def test_on_the_way_back_a_result_takes_the_place_of_a_sequence(shape: tuple[int, ...]) -> None:
+    """And a sequence that is needed afterwards is as it was."""
+
+    def step(constants: Any, carry: Any, rows: Any) -> tuple[list[Any], list[Any]]:
+        after, (z, v) = leaky(constants, carry, rows[:1])
+        return after, [v * rows[1], z]
+
+    random = np.random.default_rng(sum(shape))
+    draw = lambda *shape: (random.integers(1, 8, shape) / 8).astype(np.float32)  # noqa: E731
+    constants, carry, rows = [draw(*shape[-1:]), np.float32(0.75)], [draw(*shape)], [draw(5, *shape), draw(5, *shape)]
+    wanted = by_numpy(step, constants, carry, rows, True)
+    arrays = [[jnp.asarray(one) for one in some] for some in (constants, carry, rows)]
+
+    def twice(constants: Any, carry: Any, rows: Any) -> Any:
+        rows = [rows[0], rows[1] * 1]
+        return cpu.as_kernel(step, constants, carry, rows, backward=True), rows[1]
+
+    run = jax.jit(twice)
+    assert ("output_operand_aliases = [#" in run.lower(*arrays).as_text()) == (shape[-1] % WIDTH == 0)
+    for _ in range(2):
+        found, second = run(*arrays)
+        jax.tree.map(np.testing.assert_array_equal, found, wanted)
+        np.testing.assert_array_equal(second, rows[1])
 
 
 def test_threads_share_the_tiles() -> None:

@@ -12,7 +12,7 @@ from jax import Array, export
 
 import nirjax
 from benchmarks.workloads import DT, feedforward
-from nirjax.kernels import event_products, llvm_events, machine_code
+from nirjax.kernels import event_operations, event_products, llvm_events, machine_code
 from nirjax.kernels.event_products import event_product
 from nirjax.kernels.walk import NotKnownError
 
@@ -67,8 +67,8 @@ def test_rows_of_all_samples_are_looked_at() -> None:
     """Not those of one sample, whose turn comes again and again."""
     quiet_first = np.ones((256, 64, 40), np.float32)
     quiet_first[:, 0] = 0
-    assert not event_products.few(jnp.asarray(quiet_first.reshape(-1, 40)))
-    assert event_products.few(jnp.asarray(1 - quiet_first.reshape(-1, 40)))
+    assert not event_operations.few(jnp.asarray(quiet_first.reshape(-1, 40)), 0.15)
+    assert event_operations.few(jnp.asarray(1 - quiet_first.reshape(-1, 40)), 0.15)
 
 
 # ------------------------------------------------------------------------------------------------- as an operation
@@ -86,7 +86,7 @@ def test_it_is_the_product_whichever_way_is_taken(share: float) -> None:
     x, weight = spikes(24, 40, share), eighths(40, 20)
     run = jax.jit(event_product)
     assert TARGET in run.lower(x, weight).as_text()
-    assert bool(event_products.few(x)) == (share < 0.5)
+    assert bool(event_operations.few(x, event_products.FEW)) == (share < 0.5)
     np.testing.assert_array_equal(run(x, weight), np.asarray(x) @ np.asarray(weight))
     shaped = x.reshape(4, 6, 40)
     np.testing.assert_array_equal(run(shaped, weight), np.asarray(shaped) @ np.asarray(weight))
