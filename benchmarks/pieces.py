@@ -2,12 +2,13 @@
 
     python -m benchmarks.pieces
 
-Products of rows that are mostly zero, by lines and by XLA; XLA's sum over the first axis, and a product with ones; new
-memory in pages of 4 KiB and in large ones (Linux). Medians of 15 calls, milliseconds.
+Products and convolutions of what is mostly zero, by machine code and by XLA; XLA's sum over the first axis, and a
+product with ones; new memory in pages of 4 KiB and in large ones (Linux). Medians of 15 calls, milliseconds.
 """
 
 from __future__ import annotations
 
+import functools
 import mmap
 import statistics
 import time
@@ -18,10 +19,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nirjax.kernels import event_products
+from nirjax.kernels import event_convolutions, event_products
+from nirjax.primitives import channels_last
 
 CALLS = 15
 SHAPES = ((1280, 700, 512), (1280, 256, 256), (16_000, 64, 64))
+IMAGES = (((34, 34, 2), (5, 5, 2, 16), 2), ((16, 16, 16), (3, 3, 16, 16), 1), ((8, 8, 16), (3, 3, 16, 8), 1))
+"""Shapes of an image, of a window, and the stride: the paper's network."""
+
+SAMPLES = (80, 1600)
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.4)
 NEW = 256 * 2**20
 
@@ -41,18 +47,42 @@ def seconds(call: Callable[[], Any]) -> float:
 
 def products() -> None:
     random = np.random.default_rng(0)
-    print("| rows, inside, outside | not zero | x W, lines | XLA | x^T g, lines | XLA |\n|---|---|---|---|---|---|")
+    print("| rows, inside, outside | not zero | x W | XLA | x^T g | XLA |\n|---|---|---|---|---|---|")
     for rows, inside, outside in SHAPES:
         weight, g = (jnp.asarray(random.random((n, outside)), jnp.float32) for n in (inside, rows))
         for share in SHARES:
             x = jnp.asarray(random.random((rows, inside)) < share, jnp.float32)
             found = (
-                milliseconds(event_products.gathered, x, weight),
+                milliseconds(event_products.multiplied_by_events, x, weight),
                 milliseconds(jnp.matmul, x, weight),
-                milliseconds(event_products.scattered, x, g),
+                milliseconds(event_products.correlated_by_events, x, g),
                 milliseconds(lambda x, g: x.T @ g, x, g),
             )
             print(f"| {rows}, {inside}, {outside} | {share} |" + " |".join(f" {one:.2f}" for one in found) + " |")
+
+
+def convolutions() -> None:
+    random = np.random.default_rng(0)
+    print("\n| samples, image, window | not zero | x * W | XLA | gradient of W | XLA |\n|---|---|---|---|---|---|")
+    for samples in SAMPLES:
+        for image, window, stride in IMAGES:
+            at: dict[str, Any] = {"strides": (stride,) * 2, "pads": ((1, 1), (1, 1)), "dilations": (1, 1)}
+            weight = jnp.asarray(random.random(window), jnp.float32)
+            whole = functools.partial(channels_last.convolve, **at)
+
+            def gradient(x: Any, g: Any, whole: Any = whole, weight: Any = weight) -> Any:
+                return jax.vjp(lambda weight: whole(x, weight), weight)[1](g)
+
+            for share in SHARES:
+                x = jnp.asarray(random.random((samples, *image)) < share, jnp.float32)
+                g = jnp.cos(whole(x, weight))
+                found = (
+                    milliseconds(functools.partial(event_convolutions.convolved, **at), x, weight),
+                    milliseconds(whole, x, weight),
+                    milliseconds(functools.partial(event_convolutions.correlated, window=window[:2], **at), x, g),
+                    milliseconds(gradient, x, g),
+                )
+                print(f"| {samples}, {image}, {window} | {share} |" + " |".join(f" {one:.2f}" for one in found) + " |")
 
 
 def sums() -> None:
@@ -77,5 +107,6 @@ def _touched(large: bool) -> float:
 
 if __name__ == "__main__":
     products()
+    convolutions()
     sums()
     memory()

@@ -70,8 +70,7 @@ def run_cycle(
     """All steps of a block: the last carry; and outputs and traces, each (steps, *batch, *shape).
 
     Args:
-        constants: of the members; and BIAS, what is added to that which comes from outside, whose gradient is not in
-            the loop.
+        constants: of the members; a BIAS is added to what comes from outside, its gradient is not in the loop.
         carry: the members' states, and the registers of the feedback edges among them.
         entering: (steps, *batch, *shape), what comes from outside to each member that something comes to; or, where
             nothing does, anything that has the block's length.

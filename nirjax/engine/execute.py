@@ -96,10 +96,10 @@ def _late_biases(plan: Plan, record: Record) -> dict[str, str]:
     for stage in plan.stages:
         for name in stage.members:
             outside = [source for source in plan.sources[name] if not stage.cyclic or source not in stage.members]
-            if len(outside) == 1 and plan.primitives[name].elementwise and plan.primitives[outside[0]].late_bias:
+            fits = plan.primitives[name].elementwise and (name in lone or len(plan.sites[name].input_shape) == 1)
+            if fits and len(outside) == 1 and plan.primitives[outside[0]].late_bias:
                 pairs[name] = outside[0]
-    vectors = {name for name in pairs if name in lone or len(plan.sites[name].input_shape) == 1}
-    return {name: pairs[name] for name in vectors if read.count(pairs[name]) == 1 and pairs[name] in lone - shown}
+    return {name: at for name, at in pairs.items() if read.count(at) == 1 and at in lone - shown}
 
 
 def _arriving(plan: Plan, name: str, sources: tuple[str, ...], values: Values, inputs: Values) -> Array:

@@ -34,10 +34,9 @@ def convolve(site: Site, params: Parameters, x: Array) -> Array:
     axes = len(site.input_shape)
     samples = site.factor(x.reshape(-1, *x.shape[x.ndim - axes :]))
     weight = site.factor(jnp.moveaxis(params["weight"], (0, 1), (-1, -2)))
-    if node.group_count() == 1:
-        y = site.convolve(samples, weight, **window)
-    else:
-        y = channels_last.by_xla(samples, weight, **window, groups=node.group_count())
+    groups = node.group_count()
+    function = site.convolve if groups == 1 else functools.partial(channels_last.by_xla, groups=groups)
+    y = function(samples, weight, **window)
     y = y + params["bias"] if "bias" in params else y
     return y.reshape(*x.shape[: x.ndim - axes], *y.shape[1:])
 

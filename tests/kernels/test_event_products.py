@@ -74,6 +74,15 @@ def test_rows_of_all_samples_are_looked_at() -> None:
 # ------------------------------------------------------------------------------------------------- as an operation
 
 
+@pytest.mark.parametrize(("rows", "inside", "outside"), [(1, 16, 16), (300, 38, 7), (70, 129, 127), (70, 130, 130)])
+def test_small_matrices_and_large_ones_are_multiplied_alike(rows: int, inside: int, outside: int) -> None:
+    x, weight, g = spikes(rows, inside, 0.1), eighths(inside, outside), eighths(rows, outside)
+    found = jax.jit(event_products.multiplied_by_events)(x, weight)
+    np.testing.assert_array_equal(found, np.asarray(x) @ np.asarray(weight))
+    gradient = jax.jit(event_products.correlated_by_events)(x, g)
+    np.testing.assert_array_equal(gradient, np.asarray(x).T @ np.asarray(g))
+
+
 @pytest.fixture
 def every_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_products, "WORTH", 0)
@@ -141,9 +150,11 @@ def test_small_products_and_narrow_ones_are_left_to_xla() -> None:
         return event_products.worthwhile(*arrays)
 
     assert worthwhile(1000, 200, 30)
+    assert worthwhile(1_000_000, 200, 4)
     assert not worthwhile(10, 200, 100)
-    assert not worthwhile(1_000_000, 40, 40)
-    assert not worthwhile(1_000_000, 200, 15)
+    assert not worthwhile(1_000_000, 15, 15)
+    assert not worthwhile(1_000_000, 200, 3)
+    assert not worthwhile(1_000_000, 2000, 15)
     assert not worthwhile(1000, event_products.WIDEST + 1, 100)
     assert not worthwhile(1000, 200, 100, jnp.bfloat16)
 
@@ -154,6 +165,7 @@ def test_where_llvm_cannot_xla_multiplies(monkeypatch: pytest.MonkeyPatch) -> No
         raise NotKnownError("no such processor")
 
     monkeypatch.setattr(event_products, "compiled", refuse)
+    monkeypatch.setattr(event_products, "SMALL", 0)
     run = jax.jit(lambda x, weight: event_product(x, weight))
     x, weight = spikes(23, 41, 0.1), eighths(41, 21)  # no other test has traced these
     assert TARGET not in run.lower(x, weight).as_text()
