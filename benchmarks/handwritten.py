@@ -82,16 +82,16 @@ def affine(layer: Params, x: Array) -> Array:
     return x @ layer["weight"] + layer["bias"]
 
 
-def over_time(first: Any, step: Any, start: Any, x: Array, rows: int = 0) -> Array:
+def over_time(first: Any, step: Any, start: Any, x: Array, rows: int = 0, turn: int = 1) -> Array:
     """The scan, with the first product before it, or in it where its own rows are enough to make it fast; where they
-    are many, several steps in one turn are faster than one."""
+    are many, with several steps in a `turn`, if those are faster."""
     rows = rows or x.shape[1]
     inside = rows >= ROWS
 
     def advance(state: Any, x: Array) -> Any:
         return step(state, first(x) if inside else x)
 
-    return lax.scan(advance, start, x if inside else first(x), unroll=5 if rows > ROWS else 1)[1]
+    return lax.scan(advance, start, x if inside else first(x), unroll=turn if rows > ROWS else 1)[1]
 
 
 # ------------------------------------------------------------------------------------------------------- networks
@@ -146,7 +146,7 @@ def with_recurrence(
         out, y = output(neurons[1], out, made[:, hidden:])
         return ((i, v), made[:, :hidden], out), y
 
-    return over_time(lambda x: affine(first, x), step, start, x)
+    return over_time(lambda x: affine(first, x), step, start, x, turn=5)
 
 
 def convolve(layer: Params, x: Array, stride: int = 1) -> Array:
@@ -204,7 +204,7 @@ def convolutional(params: Any, neurons: Any, x: Array) -> Array:
         v5, z = late_reset(neurons[4], vs[4], affine(dense2, z))
         return [v1, v2, v3, v4, v5], z
 
-    return over_time(first, step, start, x, rows=8 * batch)
+    return over_time(first, step, start, x, rows=8 * batch, turn=5)
 
 
 def layer(params: Any, neurons: Any, x: Array) -> Array:
