@@ -71,7 +71,7 @@ def worthwhile(x: Any, weight: Any, **static: Any) -> bool:
     """Is machine code to be had for a convolution of these sizes, and may it be faster?"""
     if not fits(x, weight):
         return False
-    window = _window(x.shape, weight.shape, **static)
+    window = window_of(x.shape, weight.shape, **static)
     taps, image = math.prod(window.window), math.prod(window.result) * window.given
     sizes = (taps * window.taken * window.lanes, window.elements, math.prod(window.padded) * window.lanes)
     large = x.shape[0] * window.taken * taps * image >= WORTH
@@ -80,7 +80,7 @@ def worthwhile(x: Any, weight: Any, **static: Any) -> bool:
     )
 
 
-def _window(x: Sequence[int], weight: Sequence[int], **static: Any) -> Window:
+def window_of(x: Sequence[int], weight: Sequence[int], **static: Any) -> Window:
     """What machine code has to know, of the shapes of x and W; a single axis of space is a row."""
 
     def both(one: Sequence[int], rest: int) -> tuple[int, int]:
@@ -111,7 +111,7 @@ def _correlated(x: Array, g: Array, *, window: tuple[int, ...], **static: Any) -
 
 def convolved(x: Array, weight: Array, *, precision: Any = None, **static: Any) -> Array:
     """y, where only the elements of x that are not zero are looked at."""
-    window = _window(x.shape, weight.shape, **static)
+    window = window_of(x.shape, weight.shape, **static)
     name = compiled(llvm_convolutions.convolution(NAME, window, str(x.dtype), interface_version()))
     full = jnp.pad(weight, [*[(0, 0)] * (weight.ndim - 1), (0, window.lanes - window.given)])
     space = window.result[-len(static["strides"]) :]
@@ -121,7 +121,7 @@ def convolved(x: Array, weight: Array, *, precision: Any = None, **static: Any) 
 def correlated(x: Array, g: Array, *, window: tuple[int, ...], precision: Any = None, **static: Any) -> Array:
     """The gradient of W, where only the elements of x that are not zero are looked at."""
     shape = (*window, x.shape[-1], g.shape[-1])
-    own = _window(x.shape, shape, **static)
+    own = window_of(x.shape, shape, **static)
     name = compiled(llvm_convolutions.gradient(NAME, own, str(x.dtype), interface_version()))
     parts = min(len(x), PARTS, max(x.size // PART, 1))
     sums = call(name, [x, g], [struct(x.dtype, 1, parts, *shape[:-1], own.lanes)])[0]

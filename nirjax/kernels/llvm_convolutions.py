@@ -193,10 +193,10 @@ def _memory(window: Window, size: int) -> list[str]:
 
 def _moved(window: Window, scalar: str, *, into: bool) -> str:
     """moved(outer, image): copy an image of y out of its margins; or into them."""
-    size, (high, wide) = SIZES[scalar], window.result
+    high, wide = window.result
     # rows at a time, or pixels where vectors are not full
-    count, length = (high, wide) if window.lanes == window.given else (high * wide, 1)
-    across = high * wide // count if length > 1 else wide
+    pieces = 1 if window.lanes == window.given else wide
+    length = wide // pieces * window.given
     one, other = ("%inner", "%outer.at") if into else ("%outer.at", "%inner")
     return f"""
 declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
@@ -205,19 +205,19 @@ define internal void @moved(ptr %outer, ptr %image) {{
   br label %piece
 piece:
   %i = phi i64 [ 0, %0 ], [ %i.next, %piece ]
-  %past = mul i64 %i, {length * window.given}
+  %past = mul i64 %i, {length}
   %outer.at = getelementptr {scalar}, ptr %outer, i64 %past
-  %row = udiv i64 %i, {1 if length > 1 else across}
-  %row.first = mul i64 %row, {1 if length > 1 else across}
+  %row = udiv i64 %i, {pieces}
+  %row.first = mul i64 %row, {pieces}
   %column = sub i64 %i, %row.first
   %row.past = mul i64 %row, {window.padded[1] * window.lanes}
   %column.past = mul i64 %column, {window.lanes}
   %within = add i64 %row.past, %column.past
   %there = add i64 %within, {window.begin}
   %inner = getelementptr {scalar}, ptr %image, i64 %there
-  call void @llvm.memcpy.p0.p0.i64(ptr {one}, ptr {other}, i64 {length * window.given * size}, i1 false)
+  call void @llvm.memcpy.p0.p0.i64(ptr {one}, ptr {other}, i64 {length * SIZES[scalar]}, i1 false)
   %i.next = add nuw nsw i64 %i, 1
-  %more = icmp slt i64 %i.next, {count}
+  %more = icmp slt i64 %i.next, {high * pieces}
   br i1 %more, label %piece, label %over
 over:
   ret void

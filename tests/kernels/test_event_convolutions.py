@@ -83,7 +83,7 @@ def test_values_and_gradients_of_weights_are_those_of_xla(case: Any, share: floa
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_no_tap_falls_beside_the_margins(case: Any) -> None:
     of_x, of_weight, at = case
-    found = event_convolutions._window(of_x, of_weight, **at)
+    found = event_convolutions.window_of(of_x, of_weight, **at)
     image = found.padded[0] * found.padded[1] * found.lanes
     weight = np.prod(found.window) * found.taken * found.lanes
     taps = {kind: found.taps(kind) for kind, _ in found.pixels()}
