@@ -2,8 +2,9 @@
 
     python -m benchmarks.pieces
 
-Products and convolutions of what is mostly zero, by machine code and by XLA; XLA's sum over the first axis, and a
-product with ones; new memory in pages of 4 KiB and in large ones (Linux). Medians of 15 calls, milliseconds.
+Products and convolutions of what is mostly zero, by machine code and by XLA; a neuron's loop, by the length of a tile;
+XLA's sum over the first axis, and a product with ones; new memory in pages of 4 KiB and in large ones (Linux). Medians
+of 15 calls, milliseconds.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nirjax.kernels import event_convolutions, event_products
+from nirjax.kernels import event_convolutions, event_products, llvm_walk
+from nirjax.kernels.time_loop import Loop, time_loop
 from nirjax.primitives import channels_last
 
 CALLS = 15
@@ -29,6 +31,7 @@ IMAGES = (((34, 34, 2), (5, 5, 2, 16), 2), ((16, 16, 16), (3, 3, 16, 16), 1), ((
 
 SAMPLES = (80, 1600)
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.4)
+TILES = (256, 512, 1024, 2048, 4096)
 NEW = 256 * 2**20
 
 
@@ -85,6 +88,22 @@ def convolutions() -> None:
                 print(f"| {samples}, {image}, {window} | {share} |" + " |".join(f" {one:.2f}" for one in found) + " |")
 
 
+def loops() -> None:
+    """The loop of an IF over all steps: how long a tile is."""
+    step = lambda threshold, v, x: (v + x - (v + x > threshold) * threshold, (v + x > threshold) * 1.0)  # noqa: E731
+    print("\n| steps, neurons |" + " |".join(f" tile {tile}" for tile in TILES) + " |\n|---|" + "---|" * len(TILES))
+    chosen = llvm_walk.TILE
+    for steps, neurons in ((5, 65_536), (100, 65_536), (100, 1_000_000)):
+        x, v, threshold = jnp.full((steps, neurons), 0.3), jnp.zeros(neurons), jnp.ones(neurons)
+        found = []
+        for llvm_walk.TILE in TILES:
+            jax.clear_caches()
+            loop = Loop(step, constants=1, states=1)
+            found.append(milliseconds(lambda *given, loop=loop: time_loop(loop, given, (False,))[1], threshold, v, x))
+        print(f"| {steps}, {neurons} |" + " |".join(f" {one:.2f}" for one in found) + " |")
+    llvm_walk.TILE = chosen
+
+
 def sums() -> None:
     x = jnp.ones((100, 1_000_000))
     plain, product = milliseconds(lambda x: x.sum(0), x), milliseconds(lambda x: jnp.ones(len(x)) @ x, x)
@@ -108,5 +127,6 @@ def _touched(large: bool) -> float:
 if __name__ == "__main__":
     products()
     convolutions()
+    loops()
     sums()
     memory()

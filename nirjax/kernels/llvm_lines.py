@@ -6,6 +6,8 @@ blocks of columns that stay in registers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nirjax.kernels.llvm_run import indented
 from nirjax.kernels.llvm_step import SIZES, WIDTH
 
@@ -69,44 +71,30 @@ over:
 
 def noted(scalar: str) -> str:
     """Note the values of a row that are not zero, and their places; how many they are. 64 elements at a time."""
-    vector, bits, parts = f"<{WIDTH} x {scalar}>", f"<{WIDTH} x i1>", 64 // WIDTH
-    load = f"@llvm.masked.load.v{WIDTH}{'f32' if scalar == 'float' else 'f64'}.p0"
-    places = ", ".join(f"i64 {lane}" for lane in range(WIDTH))
-    masks = ["%m0.all = add i64 0, 0"]
-    for part in range(parts):
-        masks += [
-            f"%i{part} = add i64 %i, {part * WIDTH}",
-            f"%x{part}.at = getelementptr {scalar}, ptr %x, i64 %i{part}",
-            f"%left{part} = sub i64 %n, %i{part}",
-            f"%left{part}.one = insertelement <{WIDTH} x i64> poison, i64 %left{part}, i64 0",
-            f"%left{part}.all = shufflevector <{WIDTH} x i64> %left{part}.one, <{WIDTH} x i64> poison, "
-            f"<{WIDTH} x i32> zeroinitializer",
-            f"%there{part} = icmp slt <{WIDTH} x i64> <{places}>, %left{part}.all",
-            f"%x{part} = call {vector} {load}(ptr %x{part}.at, i32 {SIZES[scalar]}, {bits} %there{part}, "
-            f"{vector} zeroinitializer)",
-            f"%b{part} = fcmp une {vector} %x{part}, zeroinitializer",
-            f"%b{part}.bits = bitcast {bits} %b{part} to i{WIDTH}",
-            f"%b{part}.wide = zext i{WIDTH} %b{part}.bits to i64",
-            f"%b{part}.there = shl i64 %b{part}.wide, {part * WIDTH}",
-            f"%m{part + 1}.all = or i64 %m{part}.all, %b{part}.there",
-        ]
     return f"""
 declare i64 @llvm.cttz.i64(i64, i1)
-declare {vector} {load}(ptr, i32, {bits}, {vector})
+declare <{WIDTH} x {scalar}> {_masked_load(scalar)}(ptr, i32, <{WIDTH} x i1>, <{WIDTH} x {scalar}>)
 
 define internal i64 @noted(ptr %x, i64 %n, ptr %values, ptr %places) {{
   br label %check
 check:
   %i = phi i64 [ 0, %0 ], [ %i.next, %noted ]
   %count = phi i64 [ 0, %0 ], [ %count.now, %noted ]
-  %more = icmp slt i64 %i, %n
+  %left = sub i64 %n, %i
+  %more = icmp sgt i64 %left, 0
   br i1 %more, label %look, label %over
 look:
-{indented(masks)}
+  %whole = icmp sge i64 %left, 64
+  br i1 %whole, label %all, label %part
+all:
+{indented(_word(scalar, "a", _all))}
+  br label %bits
+part:
+{indented(_word(scalar, "p", _left))}
   br label %bits
 bits:
-  %mask = phi i64 [ %m{parts}.all, %look ], [ %mask.next, %bit ]
-  %count.now = phi i64 [ %count, %look ], [ %count.next, %bit ]
+  %mask = phi i64 [ %a.word, %all ], [ %p.word, %part ], [ %mask.next, %bit ]
+  %count.now = phi i64 [ %count, %all ], [ %count, %part ], [ %count.next, %bit ]
   %any = icmp ne i64 %mask, 0
   br i1 %any, label %bit, label %noted
 bit:
@@ -129,6 +117,47 @@ noted:
 over:
   ret i64 %count
 }}"""
+
+
+def _word(scalar: str, name: str, read: Callable[[str, str, int], list[str]]) -> list[str]:
+    """`%name.word`: for each of 64 elements from `%i` on, is it not zero? A bit each."""
+    vector, parts = f"<{WIDTH} x {scalar}>", 64 // WIDTH
+    lines = [f"%{name}0.word = add i64 0, 0"]
+    for part in range(parts):
+        own, after = f"%{name}{part}", f"%{name}{part + 1}.word" if part + 1 < parts else f"%{name}.word"
+        lines += [
+            f"{own}.i = add i64 %i, {part * WIDTH}",
+            f"{own}.at = getelementptr {scalar}, ptr %x, i64 {own}.i",
+            *read(scalar, own, part * WIDTH),
+            f"{own}.not = fcmp une {vector} {own}, zeroinitializer",
+            f"{own}.bits = bitcast <{WIDTH} x i1> {own}.not to i{WIDTH}",
+            f"{own}.wide = zext i{WIDTH} {own}.bits to i64",
+            f"{own}.moved = shl i64 {own}.wide, {part * WIDTH}",
+            f"{after} = or i64 {own}.word, {own}.moved",
+        ]
+    return lines
+
+
+def _all(scalar: str, own: str, _: int) -> list[str]:
+    """Read a vector."""
+    return [f"{own} = load <{WIDTH} x {scalar}>, ptr {own}.at, align {SIZES[scalar]}"]
+
+
+def _left(scalar: str, own: str, first: int) -> list[str]:
+    """Read of a vector, from element `first` on, those elements that are `%left`; zeros for the others."""
+    places, vector = ", ".join(f"i64 {first + lane}" for lane in range(WIDTH)), f"<{WIDTH} x {scalar}>"
+    words = f"<{WIDTH} x i64>"
+    return [
+        f"{own}.one = insertelement {words} poison, i64 %left, i64 0",
+        f"{own}.left = shufflevector {words} {own}.one, {words} poison, <{WIDTH} x i32> zeroinitializer",
+        f"{own}.there = icmp slt {words} <{places}>, {own}.left",
+        f"{own} = call {vector} {_masked_load(scalar)}(ptr {own}.at, i32 {SIZES[scalar]}, <{WIDTH} x i1> {own}.there, "
+        f"{vector} zeroinitializer)",
+    ]
+
+
+def _masked_load(scalar: str) -> str:
+    return f"@llvm.masked.load.v{WIDTH}{'f32' if scalar == 'float' else 'f64'}.p0"
 
 
 def _gather(scalar: str) -> str:
